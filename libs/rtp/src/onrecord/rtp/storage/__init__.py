@@ -1,0 +1,1 @@
+"""What stored audio looks like: the plaintext unit and the sealed object around it."""
