@@ -1,0 +1,51 @@
+# The commands of onrecord. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+MEMBERS := $(sort $(wildcard libs/*) $(wildcard services/*))
+MEMBER_FILES := $(MEMBERS:%=%/pyproject.toml)
+NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(MEMBER_FILES))
+COMPILE = $(UV) pip compile --system-certs --quiet --universal --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate -c constraints.in $(NAMES:%=--no-emit-package %)
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+
+## Use it
+.PHONY: demo up
+demo: $(VENV)/.ready  ## place one real call from end to end and check every promise
+	@$(BIN)/onrecord demo
+up: $(VENV)/.ready  ## run the five services and the embedded servers until Ctrl-C
+	@$(BIN)/onrecord up
+
+## Work on it
+.PHONY: setup check test bench generate lock clean
+setup: $(VENV)/.ready  ## make .venv from the lock
+check: $(VENV)/.ready  ## lint, types, import direction, generated files, manifests
+	@tools/check
+test: $(VENV)/.ready  ## the whole suite against real peers (installs them by apt as root)
+	@tools/peers
+	@$(BIN)/pytest
+generate: $(VENV)/.ready  ## write the gRPC stubs and JSON Schemas anew
+	@$(BIN)/python tools/generate.py
+lock: $(VENV)/.ready  ## resolve both locks anew
+	$(COMPILE) pyproject.toml $(MEMBER_FILES) -o requirements.lock
+	$(COMPILE) --group dev --group embedded pyproject.toml $(MEMBER_FILES) -o requirements-dev.lock
+clean:  ## remove .venv and the embedded stack's data
+	rm -rf $(VENV) .onrecord
+
+.PHONY: help
+help:  ## this list
+	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*  ## /{split($$0, a, ":"); sub(/.*  ## /, ""); printf "  make %-10s %s\n", a[1], $$0}' $(MAKEFILE_LIST)
+
+# uv itself comes by pip, from the lock and with its hashes; uv then installs the rest.
+$(VENV)/.ready: requirements-dev.lock pyproject.toml $(MEMBER_FILES)
+	@echo "Setting up $(VENV) (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
+	@$(UV) pip install --quiet --no-config --system-certs --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(UV) pip install --quiet --no-config --python $(BIN)/python --no-deps --no-build-isolation $(foreach m,$(MEMBERS),-e ./$(m))
+	@touch $@

@@ -1,0 +1,1 @@
+"""The published language of onrecord: events, their envelope, and the topics they travel on."""
