@@ -1,0 +1,28 @@
+"""Times as the ledger writes them: UTC, RFC 3339 §5.6, always six fraction digits and `Z`.
+
+One spelling for one instant, because these texts stand inside signed and hashed bytes.
+"""
+
+import re
+from datetime import UTC, datetime
+
+from onrecord.ledger.errors import CanonicalError
+
+_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+
+
+def format_time(instant: datetime) -> str:
+    """Spell an aware `instant`, e.g. `2026-03-01T09:30:00.000250Z`; a naive one raises `CanonicalError`."""
+    if instant.tzinfo is None:
+        raise CanonicalError("not_canonical", f"the time {instant.isoformat()} has no zone")
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Read what `format_time` wrote; any other spelling raises `CanonicalError`."""
+    if not _PATTERN.fullmatch(text):
+        raise CanonicalError("not_canonical", f"{text!r} is not YYYY-MM-DDThh:mm:ss.ffffffZ")
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise CanonicalError("not_canonical", f"{text!r} is not a time that exists") from error
