@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from grpc_tools import protoc
-
 from onrecord.contracts.registry import FACTS, ce_type, json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +41,7 @@ def schemas() -> dict[Path, bytes]:
     }
 
 
-def main(check: bool) -> int:
+def main(*, check: bool) -> int:
     """Write the generated files, or compare them; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         wanted = stubs(Path(folder)) | schemas()
@@ -64,4 +63,4 @@ def main(check: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv[1:]))
+    sys.exit(main(check="--check" in sys.argv[1:]))

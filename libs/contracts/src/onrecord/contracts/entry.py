@@ -15,7 +15,7 @@ class MalformedEntry(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One leaf of the log. `fields` are the open ones; `commitments` and `sealed` belong to the rest.
+    """One leaf of the log: `fields` are open; `commitments` and `sealed` belong to the rest.
 
     Nothing here is verified: `onrecord.ledger` checks bytes and proofs.
     """
@@ -45,7 +45,7 @@ class Entry:
 
     @classmethod
     def from_kafka(cls, value: bytes, traceparent: str = "") -> Entry:
-        """Read the value of a Kafka record: `{"canonical": …, "sealed": …}`. Raises MalformedEntry."""
+        """Read a Kafka record's value, `{"canonical": …, "sealed": …}`. Raises MalformedEntry."""
         try:
             record = json.loads(value)
             sealed = {name: base64.b64decode(text) for name, text in record["sealed"].items()}

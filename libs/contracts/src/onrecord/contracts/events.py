@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+from onrecord.contracts.fact import (
+    Fact,
+    Fields,
+    Sealed,
+    Service,
+    Sha256,
+    Slug,
+    StreamKind,
+    Text,
+    Time,
+)
 from pydantic import Field
-
-from onrecord.contracts.fact import Fact, Fields, Sealed, Service, Sha256, Slug, StreamKind, Text, Time
 
 Party = Literal["caller", "agent"]
 Leg = Literal["caller", "agent", "service-caller", "service-agent"]

@@ -1,0 +1,1 @@
+"""The chassis that every service stands on: settings, telemetry, lifecycle, doors, bus, stores."""

@@ -1,0 +1,180 @@
+"""How facts reach the ledger: at once where the caller can wait, by the journal where it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import json
+from collections import Counter, deque
+from collections.abc import Sequence
+
+import grpc
+import grpc.aio
+from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as pb
+from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as rpc
+from onrecord.contracts.event import Event
+from onrecord.contracts.registry import fact_class
+from onrecord.platform.clock import monotonic
+from onrecord.platform.errors import Unavailable
+from onrecord.platform.grpc import RETRYABLE
+from onrecord.platform.journal import Journal
+from onrecord.platform.telemetry import get_logger, traceparent
+
+log = get_logger()
+
+BATCH = 50
+APPEND_TIMEOUT = 5.0
+SYNC_SECONDS = 0.2
+
+
+def to_wire(event: Event) -> pb.Event:
+    """The event as the ledger's door takes it, in clear."""
+    return pb.Event(
+        event_id=event.event_id,
+        type=event.type,
+        stream=event.stream,
+        call=event.call,
+        time=event.time,
+        fields_json=event.fact.model_dump_json(exclude_none=True),
+        traceparent=event.traceparent or traceparent(),
+    )
+
+
+async def append(
+    ledger: rpc.LedgerAsyncStub, events: Sequence[Event], timeout: float
+) -> list[pb.Committed]:
+    """Append and wait until all are committed, repeating the same ids until a definite answer.
+
+    Raises Unavailable when `timeout` seconds pass without one: the events may then be committed or
+    not. Raises grpc.aio.AioRpcError when the ledger refuses them.
+    """
+    request = pb.AppendRequest(events=[to_wire(event) for event in events])
+    deadline = monotonic() + timeout
+    delay = 0.05
+    while (left := deadline - monotonic()) > 0:
+        try:
+            reply = await ledger.Append(request, timeout=min(left, APPEND_TIMEOUT))
+            return list(reply.entries)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in RETRYABLE:
+                raise
+        await asyncio.sleep(min(delay, max(0.0, deadline - monotonic())))
+        delay = min(delay * 2, 1.0)
+    raise Unavailable("ledger_unavailable", f"no answer within {timeout:g} s")
+
+
+class FactWriter:
+    """Journals facts at once and brings them to the ledger in the order written.
+
+    Call set-up never waits for the ledger; whoever needs a call's facts committed awaits `drained`.
+    A fact that the ledger refuses for good is logged as an error, counted and given up: it would
+    hold up all that follow.
+    """
+
+    def __init__(self, journal: Journal, ledger: rpc.LedgerAsyncStub) -> None:
+        """Facts that an earlier process left in the journal come first."""
+        self._journal = journal
+        self._ledger = ledger
+        self._queue: deque[tuple[int, Event]] = deque()
+        self._open_calls: Counter[str] = Counter()
+        self._changed = asyncio.Condition()
+        self._wake = asyncio.Event()
+        self._batch_size = BATCH
+        self.refused = 0
+        for position, record in journal.pending():
+            self._enqueue(position, _from_journal(record))
+
+    def __len__(self) -> int:
+        """How many facts the ledger has not acknowledged."""
+        return len(self._queue)
+
+    def record(self, event: Event) -> None:
+        """Write the fact to the journal and return. Raises Overloaded, OSError."""
+        traced = dataclasses.replace(event, traceparent=event.traceparent or traceparent())
+        self._enqueue(self._journal.append(_to_journal(traced)), traced)
+
+    async def drained(self, call: str, timeout: float) -> None:
+        """Wait until the ledger has all facts of this call. Raises TimeoutError."""
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(lambda: not self._open_calls[call])
+            del self._open_calls[call]
+
+    async def run(self) -> None:
+        """Bring facts to the ledger until cancelled."""
+        delay = 0.05
+        while True:
+            await self._wake.wait()
+            if await self._send_batch():
+                delay = 0.05
+            else:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 2.0)
+
+    async def run_sync(self) -> None:
+        """Force the journal to the disk every 200 ms while facts wait, until cancelled."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(SYNC_SECONDS)
+            await asyncio.to_thread(self._journal.sync)
+
+    def _enqueue(self, position: int, event: Event) -> None:
+        self._queue.append((position, event))
+        self._open_calls[event.call] += 1
+        self._wake.set()
+
+    async def _send_batch(self) -> bool:
+        """Send the oldest facts; False when the ledger gave no definite answer."""
+        batch = list(itertools.islice(self._queue, self._batch_size))
+        try:
+            request = pb.AppendRequest(events=[to_wire(event) for _, event in batch])
+            await self._ledger.Append(request, timeout=APPEND_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in RETRYABLE:
+                return False
+            if len(batch) > 1:
+                # One of them is refused: singly, the others do not suffer for it.
+                self._batch_size = 1
+                return True
+            self.refused += 1
+            log.error("fact refused", event_id=batch[0][1].event_id, why=error.details())
+        self._batch_size = BATCH
+        await self._acknowledge(batch)
+        return True
+
+    async def _acknowledge(self, batch: Sequence[tuple[int, Event]]) -> None:
+        for position, event in batch:
+            self._queue.popleft()
+            self._journal.acknowledge(position)
+            self._open_calls[event.call] -= 1
+            if not self._open_calls[event.call]:
+                del self._open_calls[event.call]
+        if not self._queue:
+            self._wake.clear()
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def _to_journal(event: Event) -> bytes:
+    envelope = {
+        "event_id": event.event_id,
+        "type": event.type,
+        "stream": event.stream,
+        "call": event.call,
+        "time": event.time,
+        "traceparent": event.traceparent,
+        "fields": event.fact.model_dump(mode="json", exclude_none=True),
+    }
+    return json.dumps(envelope, separators=(",", ":")).encode()
+
+
+def _from_journal(record: bytes) -> Event:
+    envelope = json.loads(record)
+    return Event(
+        event_id=envelope["event_id"],
+        stream=envelope["stream"],
+        call=envelope["call"],
+        time=envelope["time"],
+        fact=fact_class(envelope["type"]).model_validate(envelope["fields"]),
+        traceparent=envelope["traceparent"],
+    )

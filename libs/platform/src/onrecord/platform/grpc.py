@@ -1,0 +1,155 @@
+"""gRPC doors and channels: plain on loopback, mutual TLS by settings, one table of errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+from onrecord.platform import errors
+from onrecord.platform.settings import ServiceSettings
+from onrecord.platform.telemetry import get_logger
+from opentelemetry.instrumentation.grpc import aio_client_interceptors, aio_server_interceptor
+
+log = get_logger()
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+STATUS_OF: dict[type[errors.PlatformError], grpc.StatusCode] = {
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Denied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.Refused: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Damaged: grpc.StatusCode.DATA_LOSS,
+}
+
+RETRYABLE = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+"""Statuses after which the same request may succeed, or may have succeeded already."""
+
+_CHANNEL_OPTIONS = [
+    # A restarted peer is found again within a second, not after the default's minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 20000),
+    ("grpc.keepalive_timeout_ms", 5000),
+]
+_SERVER_OPTIONS = [
+    # Two processes on one port would each take a part of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10000),
+]
+
+
+def channel(address: str, settings: ServiceSettings) -> grpc.aio.Channel:
+    """A channel to `host:port`, traced; connects when first used and again whenever needed."""
+    interceptors = aio_client_interceptors()
+    if settings.tls_ca is None:
+        return grpc.aio.insecure_channel(
+            address, options=_CHANNEL_OPTIONS, interceptors=interceptors
+        )
+    credentials = grpc.ssl_channel_credentials(
+        settings.tls_ca.read_bytes(),
+        settings.tls_key.read_bytes() if settings.tls_key else None,
+        settings.tls_cert.read_bytes() if settings.tls_cert else None,
+    )
+    return grpc.aio.secure_channel(
+        address, credentials, options=_CHANNEL_OPTIONS, interceptors=interceptors
+    )
+
+
+def server(settings: ServiceSettings) -> grpc.aio.Server:
+    """A server bound to `settings.grpc_listen`, not yet started. Raises OSError when taken."""
+    made = grpc.aio.server(
+        interceptors=[aio_server_interceptor(), ErrorMapping()], options=_SERVER_OPTIONS
+    )
+    try:
+        if settings.tls_cert is None or settings.tls_key is None:
+            port = made.add_insecure_port(settings.grpc_listen)
+        else:
+            port = made.add_secure_port(settings.grpc_listen, _server_credentials(settings))
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {settings.grpc_listen}: {error}") from error
+    if port == 0:
+        raise OSError(f"cannot listen on {settings.grpc_listen}: is another process there?")
+    return made
+
+
+def _server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials:
+    assert settings.tls_cert is not None
+    assert settings.tls_key is not None
+    return grpc.ssl_server_credentials(
+        [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
+        root_certificates=settings.tls_ca.read_bytes() if settings.tls_ca else None,
+        require_client_auth=settings.tls_ca is not None,
+    )
+
+
+class ErrorMapping(grpc.aio.ServerInterceptor):
+    """Turns a PlatformError of a servicer into its status; anything else is INTERNAL and logged."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[Any], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the handler's function."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming:
+            return handler
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                _mapped_stream(handler.unary_stream),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _mapped_unary(handler.unary_unary),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+
+def _mapped_unary(inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def call(request: Any, context: Context) -> Any:
+        try:
+            return await inner(request, context)
+        except errors.PlatformError as error:
+            await _abort(context, error)
+
+    return call
+
+
+def _mapped_stream(inner: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+        try:
+            async for response in inner(request, context):
+                yield response
+        except errors.PlatformError as error:
+            await _abort(context, error)
+
+    return call
+
+
+async def _abort(context: Context, error: errors.PlatformError) -> None:
+    status = STATUS_OF.get(type(error), grpc.StatusCode.INTERNAL)
+    log.info("rpc refused", status=status.name, reason=error.reason)
+    await context.abort(status, str(error), (("reason", error.reason),))
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The closed reason that the peer gave with its status, or else the status's name."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "reason":
+            return value if isinstance(value, str) else value.decode()
+    return error.code().name.lower()

@@ -1,0 +1,133 @@
+"""Subscriptions: which facts a service reacts to, and the consumers that bring them.
+
+Delivery is at least once and in order within a stream; every handler is idempotent by
+`(stream, seq)`. Kafka is never the record: what a handler misses it reads again from the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import grpc.aio
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+from faststream.kafka.opentelemetry import KafkaTelemetryMiddleware
+from onrecord.contracts.entry import Entry, MalformedEntry
+from onrecord.platform.errors import Unavailable
+from onrecord.platform.grpc import RETRYABLE
+from onrecord.platform.settings import ServiceSettings
+from onrecord.platform.telemetry import get_logger, meter
+
+log = get_logger()
+skipped = meter().create_counter("onrecord_events_skipped", description="events not handled")
+
+Handler = Callable[[Entry], Awaitable[None]]
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One row of a service's table: on these events of this topic, call this handler.
+
+    `event_types` None means all. A handler that raises `Unavailable` (or loses a connection) gets
+    the same event again until it succeeds; any other error is retried twice, then skipped, counted
+    and logged, so that one bad event does not hold up the rest.
+    """
+
+    topic: str
+    event_types: frozenset[str] | None
+    handler: Handler
+
+
+async def consume(
+    group: str, subscriptions: Sequence[Subscription], settings: ServiceSettings
+) -> None:
+    """Join the consumer group and handle events until cancelled; reconnects with back-off."""
+    if not settings.kafka or not subscriptions:
+        return
+    delay = 0.2
+    while True:
+        broker = _broker(group, subscriptions, settings)
+        try:
+            await broker.connect()
+            await asyncio.gather(*(subscriber.start() for subscriber in broker.subscribers))
+            log.info("consumer joined", group=group)
+            await asyncio.Event().wait()
+        except (KafkaError, OSError) as error:
+            log.warning("consumer cannot join", group=group, error=repr(error), retry_in=delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+        finally:
+            await broker.stop()
+
+
+def _broker(
+    group: str, subscriptions: Sequence[Subscription], settings: ServiceSettings
+) -> KafkaBroker:
+    broker = KafkaBroker(
+        settings.kafka,
+        client_id=f"{group}-{settings.node}",
+        middlewares=[KafkaTelemetryMiddleware()],
+        logger=None,
+        acks="all",
+        enable_idempotence=settings.kafka_idempotence,
+    )
+    for topic in sorted({row.topic for row in subscriptions}):
+        rows = [row for row in subscriptions if row.topic == topic]
+        # The default policy commits before the handler ran and can lose the event in flight.
+        subscriber = broker.subscriber(
+            topic,
+            group_id=group,
+            title=f"{group}:{topic}",
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            auto_offset_reset="earliest",
+            session_timeout_ms=6000,
+            heartbeat_interval_ms=500,
+            fetch_max_wait_ms=50,
+            no_reply=True,
+        )
+        subscriber(_receiver(group, rows))
+    return broker
+
+
+def _receiver(
+    group: str, rows: Sequence[Subscription]
+) -> Callable[[KafkaMessage], Awaitable[None]]:
+    async def receive(message: KafkaMessage) -> None:
+        try:
+            entry = Entry.from_kafka(
+                message.body, str((message.headers or {}).get("traceparent", ""))
+            )
+        except MalformedEntry as error:
+            skipped.add(1, {"group": group, "reason": "malformed"})
+            log.error("event skipped", group=group, reason="malformed", error=str(error))
+            return
+        for row in rows:
+            if row.event_types is None or entry.type in row.event_types:
+                await _handle(group, row.handler, entry)
+
+    return receive
+
+
+async def _handle(group: str, handler: Handler, entry: Entry) -> None:
+    for attempt in range(1, TRIES + 1):
+        try:
+            await handler(entry)
+            return
+        except (Unavailable, OSError):
+            await asyncio.sleep(0.2)
+            raise
+        except grpc.aio.AioRpcError as error:
+            if error.code() in RETRYABLE:
+                await asyncio.sleep(0.2)
+                raise
+            log.warning("event refused", group=group, type=entry.type, error=str(error.code()))
+        # One bad event must not stop a consumer for ever: it is counted, logged and passed over.
+        except Exception:
+            log.exception("event failed", group=group, type=entry.type, attempt=attempt)
+    skipped.add(1, {"group": group, "reason": "handler"})
+    log.error("event skipped", group=group, event_id=entry.event_id, index=entry.index)

@@ -1,0 +1,108 @@
+"""Logs, traces and metrics: structlog JSON, OpenTelemetry, one place for both.
+
+Personal data stands only under keys that begin with `pii.`; never in event or span names.
+Traces leave by OTLP when the standard variable OTEL_EXPORTER_OTLP_ENDPOINT is set.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from opentelemetry import metrics, propagate, trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+NAME = "onrecord"
+
+
+def configure(service: str, node: str) -> None:
+    """Set up logs, traces and metrics of this process; called once, before anything else."""
+    _configure_logs(service)
+    resource = Resource.create({"service.name": service, "service.instance.id": node})
+    traces = TracerProvider(resource=resource)
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(traces)
+    metrics.set_meter_provider(
+        MeterProvider(resource=resource, metric_readers=[PrometheusMetricReader()])
+    )
+
+
+def shutdown() -> None:
+    """Send what is still held back."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.shutdown()
+
+
+def get_logger(**bound: Any) -> structlog.stdlib.BoundLogger:
+    """A logger whose events are static names with keys."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(**bound)
+    return logger
+
+
+def tracer() -> trace.Tracer:
+    """The tracer of onrecord's own spans."""
+    return trace.get_tracer(NAME)
+
+
+def meter() -> metrics.Meter:
+    """The meter of onrecord's own instruments, named `onrecord_*`."""
+    return metrics.get_meter(NAME)
+
+
+def traceparent() -> str:
+    """The current span as a W3C traceparent; empty outside of any."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def _add_trace(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = f"{context.trace_id:032x}"
+    return event
+
+
+def _configure_logs(service: str) -> None:
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_trace,
+        structlog.processors.dict_tracebacks,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger().setLevel(logging.INFO)
+    # The clients report each refused connection at error level; the chassis says it once.
+    for noisy in ("aiokafka", "pymongo", "uvicorn", "grpc", "botocore", "aiobotocore"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    structlog.contextvars.bind_contextvars(service=service)
