@@ -1,0 +1,174 @@
+"""A leg on which we call: RFC 3261 §13.2 with forking, CANCEL (§9.1) and its race with the 2xx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from onrecord.sip.core import Core
+from onrecord.sip.dialog import Dialog
+from onrecord.sip.events import Answered, LegId, Rejected, Ringing, TimedOut
+from onrecord.sip.headers import Address, Headers
+from onrecord.sip.leg import Leg
+from onrecord.sip.message import Request, Response
+from onrecord.sip.transaction.base import HostPort
+from onrecord.sip.transaction.invite_client import InviteClient
+from onrecord.sip.uri import SipUri
+
+MAX_FORKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """Whom to call, as whom, and what to offer.
+
+    `destination` is where the INVITE is sent; by default the target's own host, which must then be
+    an IPv4 address. Without a `body` the far side makes the offer. `headers` are added as they are.
+    """
+
+    target: SipUri
+    caller: Address
+    body: bytes = b""
+    callee: Address | None = None
+    destination: HostPort | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=())
+    max_forwards: int = 70
+
+
+class ClientLeg(Leg):
+    """The user agent client of a call."""
+
+    def __init__(self, core: Core, invitation: Invitation, now: float) -> None:
+        super().__init__(core, LegId(core.tokens()))
+        self._invite = self._build(invitation)
+        self._peer = invitation.destination or core.destination(
+            invitation.target, invitation.target.address
+        )
+        self._has_provisional = False
+        self._is_cancelled = False
+        self._cancel_sent = False
+        self.next_timer: float | None = None
+        self.armed_for: float | None = None
+        core.legs[self.id] = self
+        machine = core.layer.send_request(self._invite, self._peer, self, now)
+        assert isinstance(machine, InviteClient)  # an INVITE has no other machine
+        self._machine = machine
+
+    def cancel(self, now: float) -> None:
+        """Give up an unanswered call; the CANCEL waits for a first response (§9.1).
+
+        The leg then ends with `Rejected` 487, or with `Ended` when an answer crossed the CANCEL.
+        """
+        if self._dialog is None and not self.is_over:
+            self._is_cancelled = True
+            self._send_cancel(now)
+
+    def bye(self, now: float) -> None:
+        """Hang up; a call that is not answered yet is cancelled instead."""
+        if self._dialog is None:
+            self.cancel(now)
+        else:
+            super().bye(now)
+
+    def acknowledge(self, body: bytes, now: float) -> None:
+        """ACK an `Answered` whose body was an offer, with our answer."""
+        if self._dialog is not None and not self.is_over:
+            self._acknowledge(self._dialog, self._invite, body, now)
+
+    def on_response(self, request: Request, response: Response, now: float) -> None:
+        """Take a response to the INVITE or to what followed it."""
+        if request is not self._invite:
+            super().on_response(request, response, now)
+        elif response.status < 200:
+            self._on_provisional(response, now)
+        elif response.status < 300:
+            self._on_success(response, now)
+        elif not self.is_over:
+            self._core.events.append(Rejected(self.id, response.status, response.reason))
+            self._finish()
+
+    def on_timeout(self, request: Request, now: float) -> None:
+        """Nobody answered the INVITE (timer B) or what followed it."""
+        if request is not self._invite:
+            super().on_timeout(request, now)
+        elif not self.is_over:
+            self._core.events.append(TimedOut(self.id, "response"))
+            self._finish()
+
+    def handle_timer(self, now: float) -> None:
+        """§9.1: a CANCEL was not followed by any final response within 64*T1."""
+        self.next_timer = None
+        if self._dialog is None and not self.is_over:
+            self._machine.abandon()
+            self._core.layer.arm(self._machine)
+            self._core.events.append(TimedOut(self.id, "response"))
+            self._finish()
+
+    def _build(self, invitation: Invitation) -> Request:
+        headers = Headers([("Via", self._core.via())])
+        headers.add("Max-Forwards", str(invitation.max_forwards))
+        headers.add("From", str(invitation.caller.with_tag(self._core.tokens())))
+        callee = invitation.callee or Address(invitation.target)
+        headers.add("To", str(callee.with_tag("")))
+        headers.add("Call-ID", self._core.tokens())
+        headers.add("CSeq", "1 INVITE")
+        for name, value in invitation.headers:
+            headers.add(name, value)
+        request = Request("INVITE", invitation.target, headers)
+        self._core.describe(request, invitation.body)
+        return request
+
+    def _on_provisional(self, response: Response, now: float) -> None:
+        self._has_provisional = True
+        if self._is_cancelled:
+            self._send_cancel(now)
+        elif response.status > 100 and not self.is_over:
+            if response.to.tag and len(self.dialog_keys) < MAX_FORKS:
+                self._core.register(self._dialog_of(response).key, self)
+            ringing = Ringing(self.id, response.status, response.reason, response.body)
+            self._core.events.append(ringing)
+
+    def _on_success(self, response: Response, now: float) -> None:
+        dialog = self._dialog_of(response)
+        known = self._dialog
+        if known is not None and known.key == dialog.key:
+            if self._invite.body or (dialog.remote.tag, self._invite.cseq.number) in self._acks:
+                self._acknowledge(known, self._invite, b"", now)
+        elif known is not None or self.is_over:
+            self._refuse_fork(dialog, now)
+        else:
+            self._take(dialog, response, now)
+
+    def _take(self, dialog: Dialog, response: Response, now: float) -> None:
+        self._dialog = dialog
+        self.next_timer = None
+        self._core.register(dialog.key, self)
+        if self._invite.body or self._is_cancelled:
+            self._acknowledge(dialog, self._invite, b"", now)
+        if self._is_cancelled:
+            super().bye(now)  # the 2xx crossed our CANCEL: the far side thinks that it talks
+        else:
+            self._core.events.append(Answered(self.id, response.body))
+
+    def _refuse_fork(self, dialog: Dialog, now: float) -> None:
+        """§13.2.2.4: another branch answered too; it is acknowledged and hung up, once."""
+        is_new = (dialog.remote.tag, self._invite.cseq.number) not in self._acks
+        self._acknowledge(dialog, self._invite, b"", now)
+        if is_new:
+            self._send_in(dialog, "BYE", now)
+
+    def _dialog_of(self, response: Response) -> Dialog:
+        return Dialog.for_client(self._invite, response, self._peer)
+
+    def _send_cancel(self, now: float) -> None:
+        if not self._has_provisional or self._cancel_sent:
+            return
+        self._cancel_sent = True
+        invite = self._invite
+        headers = Headers([("Via", str(invite.via)), ("Max-Forwards", "70")])
+        headers.add("From", str(invite.from_))
+        headers.add("To", str(invite.to))
+        headers.add("Call-ID", invite.call_id)
+        headers.add("CSeq", f"{invite.cseq.number} CANCEL")
+        self._core.send(Request("CANCEL", invite.uri, headers), self._peer, self, now)
+        self.next_timer = now + self._core.layer.timers.give_up
+        self._core.layer.arm(self)

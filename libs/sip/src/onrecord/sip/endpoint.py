@@ -1,0 +1,226 @@
+"""A SIP user agent without sockets or clocks: RFC 3261 over UDP, both halves of a call.
+
+Five doors: `receive_datagram`, `datagrams_to_send`, `next_event`, `next_timer`, `handle_timer`.
+After any of them, and after any command, send what `datagrams_to_send` returns and take the
+events. `now` is in seconds on a clock that only goes forward, the same one everywhere.
+
+Commands about a leg that is already over do nothing: they race with the far side by nature.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from onrecord.sip.client_leg import ClientLeg, Invitation
+from onrecord.sip.core import ALLOW, SDP_TYPE, Core
+from onrecord.sip.errors import SipError
+from onrecord.sip.events import Event, LegId
+from onrecord.sip.headers import Headers
+from onrecord.sip.message import MalformedRequest, Request, Response, parse
+from onrecord.sip.server_leg import ServerLeg
+from onrecord.sip.transaction.base import HostPort, Outbox, Timers
+from onrecord.sip.transaction.invite_server import InviteServer
+
+MAX_TRANSACTIONS = 100_000
+
+
+class Endpoint:
+    """One SIP address that calls and is called.
+
+    `address` is what it writes into Via and Contact, so it must be reachable by its peers.
+    `tokens` returns a new unguessable token of letters and digits at each call.
+    """
+
+    def __init__(
+        self, address: HostPort, *, tokens: Callable[[], str], timers: Timers | None = None
+    ) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._core = Core(address, tokens, timers or Timers())
+
+    # The five doors
+
+    def receive_datagram(self, data: bytes, addr: HostPort, now: float) -> None:
+        """Take one datagram; whatever its octets, this raises nothing (see `dropped`)."""
+        if not 1 <= addr[1] <= 65535 or not data.strip():
+            return  # nobody could be answered at port 0; blank lines are keep-alives (RFC 5626)
+        try:
+            message = parse(data)
+            if isinstance(message, Response):
+                if not self._core.layer.receive_response(message, now):
+                    self.dropped["unmatched_response"] += 1
+            else:
+                self._receive_request(message, addr, now)
+        except MalformedRequest as fault:
+            self._refuse_statelessly(fault.request, addr, fault.status or 400)
+            self.dropped[fault.reason] += 1
+        except SipError as fault:
+            self.dropped[fault.reason] += 1
+
+    def datagrams_to_send(self) -> Outbox:
+        """Return what is to be sent now, with addresses whose ports are in range, and forget it."""
+        datagrams, self._core.layer.outbox[:] = list(self._core.layer.outbox), []
+        return datagrams
+
+    def next_event(self) -> Event | None:
+        """Return the oldest event not yet taken, or None."""
+        return self._core.events.popleft() if self._core.events else None
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is due, or None."""
+        return self._core.layer.next_timer()
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due: retransmissions and time-outs."""
+        self._core.layer.handle_timer(now)
+
+    # Commands
+
+    def invite(self, invitation: Invitation, now: float) -> LegId:
+        """Call somebody; `Ringing`, then `Answered`, `Rejected` or `TimedOut` follow."""
+        return ClientLeg(self._core, invitation, now).id
+
+    def cancel(self, leg: LegId, now: float) -> None:
+        """Give up a call of ours that nobody answered yet."""
+        found = self._core.legs.get(leg)
+        if isinstance(found, ClientLeg):
+            found.cancel(now)
+
+    def acknowledge(self, leg: LegId, body: bytes, now: float) -> None:
+        """Send the ACK with our answer, after an `Answered` that carried the offer."""
+        found = self._core.legs.get(leg)
+        if isinstance(found, ClientLeg):
+            found.acknowledge(body, now)
+
+    def ring(
+        self, leg: LegId, now: float, *, status: int = 180, reason: str = "", body: bytes = b""
+    ) -> None:
+        """Tell the caller that the call rings (18x), with early media where `body` has it."""
+        found = self._core.legs.get(leg)
+        if isinstance(found, ServerLeg):
+            found.ring(status, reason, body, now)
+
+    def answer(self, leg: LegId, body: bytes, now: float) -> None:
+        """Accept a call or a re-INVITE with this session description; `Acked` follows."""
+        if found := self._core.legs.get(leg):
+            found.answer(body, now)
+
+    def reject(
+        self,
+        leg: LegId,
+        status: int,
+        now: float,
+        *,
+        reason: str = "",
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Refuse a call or a re-INVITE with a status of 300 to 699."""
+        if found := self._core.legs.get(leg):
+            found.reject(status, reason, Headers(list(headers)), now)
+
+    def reinvite(self, leg: LegId, body: bytes, now: float) -> None:
+        """Offer a new description inside the call; `ReinviteAnswered` or `…Rejected` follows."""
+        if found := self._core.legs.get(leg):
+            found.reinvite(body, now)
+
+    def bye(self, leg: LegId, now: float) -> None:
+        """Hang up, whatever the state: BYE, CANCEL or 480; `Ended`, or the call's own end, follows.
+
+        A leg that was called and not answered ends at once, without an event.
+        """
+        if found := self._core.legs.get(leg):
+            found.bye(now)
+
+    # Requests
+
+    def _receive_request(self, request: Request, addr: HostPort, now: float) -> None:
+        request.stamp_source(addr)
+        layer = self._core.layer
+        machine = layer.find_server(request)
+        if machine is not None:
+            if layer.receive_request(machine, request, now):
+                self._on_ack(request, now)
+        elif request.method == "ACK":
+            self._on_ack(request, now)
+        elif len(layer) >= MAX_TRANSACTIONS:
+            self.dropped["overload"] += 1
+            self._refuse_statelessly(request, addr, 503)
+        elif request.method == "CANCEL":
+            self._on_cancel(request, addr, now)
+        else:
+            self._on_new_request(request, addr, now)
+
+    def _on_ack(self, ack: Request, now: float) -> None:
+        leg = self._core.dialogs.get((ack.call_id, ack.to.tag, ack.from_.tag))
+        if leg is not None:
+            leg.on_ack(ack, now)
+
+    def _on_cancel(self, request: Request, addr: HostPort, now: float) -> None:
+        invite = self._core.layer.find_invite(request)
+        self._respond(request, addr, 481 if invite is None else 200, now)
+        leg = self._core.unanswered.get(invite.key) if invite is not None else None
+        if leg is not None:
+            leg.on_cancel(now)
+
+    def _on_new_request(self, request: Request, addr: HostPort, now: float) -> None:
+        refusal = self._check(request)
+        if refusal is not None:
+            status, headers = refusal
+            self._respond(request, addr, status, now, headers)
+        elif request.to.tag:
+            self._in_dialog(request, addr, now)
+        elif request.method == "INVITE":
+            self._on_invite(request, addr, now)
+        elif request.method == "OPTIONS":
+            self._respond(request, addr, 200, now, [("Allow", ALLOW), ("Accept", SDP_TYPE)])
+        elif request.method == "BYE":
+            self._respond(request, addr, 481, now)
+        else:
+            self._respond(request, addr, 405, now, [("Allow", ALLOW)])
+
+    def _check(self, request: Request) -> tuple[int, list[tuple[str, str]]] | None:
+        """§8.2: what is refused before anybody is asked."""
+        if self._core.layer.is_merged(request):
+            return 482, []
+        if request.max_forwards == 0 and request.method != "OPTIONS":
+            return 483, []
+        required = request.headers.values("Require")
+        if required:
+            return 420, [("Unsupported", ", ".join(required))]
+        return None
+
+    def _in_dialog(self, request: Request, addr: HostPort, now: float) -> None:
+        leg = self._core.dialogs.get((request.call_id, request.to.tag, request.from_.tag))
+        if leg is None:
+            self._respond(request, addr, 481, now)
+            return
+        machine = self._core.layer.open_server(request, request.via.response_address(addr))
+        leg.on_request(request, machine, now)
+
+    def _on_invite(self, request: Request, addr: HostPort, now: float) -> None:
+        layer = self._core.layer
+        if request.contact is None:
+            self._respond(request, addr, 400, now)
+            return
+        machine = layer.open_server(request, request.via.response_address(addr))
+        assert isinstance(machine, InviteServer)  # an INVITE has no other machine
+        ServerLeg(self._core, request, machine, addr).trying(now)
+
+    def _respond(
+        self,
+        request: Request,
+        addr: HostPort,
+        status: int,
+        now: float,
+        headers: list[tuple[str, str]] | None = None,
+    ) -> None:
+        machine = self._core.layer.open_server(request, request.via.response_address(addr))
+        response = request.response(status, to_tag=self._core.tokens())
+        for name, value in headers or ():
+            response.headers.add(name, value)
+        self._core.layer.respond(machine, response, now)
+
+    def _refuse_statelessly(self, request: Request, addr: HostPort, status: int) -> None:
+        response = request.response(status, to_tag=self._core.tokens())
+        peer = request.via.response_address(addr)
+        self._core.layer.outbox.append((bytes(response), peer))

@@ -1,0 +1,131 @@
+"""What an `Endpoint` tells its owner; each event names the leg that it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+from onrecord.sip.message import Request
+
+LegId = NewType("LegId", str)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingInvite:
+    """A new call arrived and has been answered 100; `ring`, `answer` or `reject` it."""
+
+    leg: LegId
+    request: Request
+    source: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The far side acknowledged our 2xx; `body` is the answer to an offer made in that 2xx."""
+
+    leg: LegId
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller cancelled before an answer; 487 has been sent and the leg is over."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """A provisional response above 100 to our INVITE, with early media in `body` if it has any."""
+
+    leg: LegId
+    status: int
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Our INVITE was answered 2xx.
+
+    It has been ACKed, unless the INVITE had no body: then `body` is an offer, and the owner calls
+    `acknowledge` with its answer.
+    """
+
+    leg: LegId
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Our INVITE failed with `status` (already ACKed); the leg is over."""
+
+    leg: LegId
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The far side went silent and the leg is over: `waiting_for` is `response` or `ack`."""
+
+    leg: LegId
+    waiting_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The far side hung up; 200 has been sent and the leg is over."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Our own BYE was answered or given up; the leg is over."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Reinvited:
+    """A re-INVITE arrived inside the dialog; `answer` or `reject` it, the call goes on either way.
+
+    An empty `body` asks us for an offer.
+    """
+
+    leg: LegId
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteAnswered:
+    """Our re-INVITE was accepted and ACKed."""
+
+    leg: LegId
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteRejected:
+    """Our re-INVITE was refused or timed out (408); the session is as it was."""
+
+    leg: LegId
+    status: int
+    reason: str
+
+
+Event = (
+    IncomingInvite
+    | Acked
+    | Cancelled
+    | Ringing
+    | Answered
+    | Rejected
+    | TimedOut
+    | Bye
+    | Ended
+    | Reinvited
+    | ReinviteAnswered
+    | ReinviteRejected
+)

@@ -1,0 +1,215 @@
+"""One leg of a call: its dialog once there is one, and the requests inside it."""
+
+from __future__ import annotations
+
+from onrecord.sip.core import ALLOW, Core
+from onrecord.sip.dialog import Dialog, DialogKey
+from onrecord.sip.errors import SipError
+from onrecord.sip.events import (
+    Acked,
+    Bye,
+    Ended,
+    LegId,
+    ReinviteAnswered,
+    Reinvited,
+    ReinviteRejected,
+    TimedOut,
+)
+from onrecord.sip.headers import Headers
+from onrecord.sip.message import Request, Response
+from onrecord.sip.server_invite import ServerInvite
+from onrecord.sip.transaction.invite_server import InviteServer
+from onrecord.sip.transaction.layer import ServerMachine
+
+_NOTHING = Headers()
+
+
+class Leg:
+    """What caller and callee have in common after the dialog is confirmed."""
+
+    def __init__(self, core: Core, leg_id: LegId) -> None:
+        self.id = leg_id
+        self.dialog_keys: set[DialogKey] = set()
+        self.is_over = False
+        self._core = core
+        self._dialog: Dialog | None = None
+        self._incoming: ServerInvite | None = None
+        self._reinvite: Request | None = None
+        self._acks: dict[tuple[str, int], Request] = {}
+        self._is_ending = False
+        self._bye_waits_for_ack = False
+
+    def bye(self, now: float) -> None:
+        """Hang up a confirmed dialog; a BYE before the ACK of our 2xx waits for it (§15)."""
+        if self._dialog is None or self._is_ending or self.is_over:
+            return
+        if self._incoming is not None and self._incoming.awaits_ack:
+            self._bye_waits_for_ack = True
+            return
+        self._is_ending = True
+        self._send_in(self._dialog, "BYE", now)
+
+    def reinvite(self, body: bytes, now: float) -> None:
+        """Offer a new session description inside the dialog (§14.1).
+
+        Answered at once with `ReinviteRejected` 491 while another INVITE of either side is open.
+        """
+        if self._dialog is None or self._is_ending or self.is_over:
+            return
+        if self._has_open_invite:
+            self._core.events.append(ReinviteRejected(self.id, 491, "Request Pending"))
+            return
+        request = self._dialog.request("INVITE", self._core.via(), self._core.contact)
+        self._core.describe(request, body)
+        self._reinvite = request
+        peer = self._core.destination(self._dialog.next_hop, self._dialog.peer)
+        self._core.send(request, peer, self, now)
+
+    def answer(self, body: bytes, now: float) -> None:
+        """Accept the INVITE or re-INVITE that waits for an answer; nothing if none waits."""
+        if self._incoming is not None and not self._incoming.is_answered:
+            self._incoming.accept(body, now)
+
+    def reject(self, status: int, reason: str, headers: Headers, now: float) -> None:
+        """Refuse the re-INVITE that waits for an answer; nothing if none waits."""
+        if self._incoming is not None and not self._incoming.is_answered:
+            self._incoming.refuse(status, reason, headers, now)
+
+    def on_request(self, request: Request, machine: ServerMachine, now: float) -> None:
+        """Take a request inside the dialog, ACK and CANCEL apart."""
+        if self._dialog is not None:
+            try:
+                self._dialog.accept_sequence(request.cseq.number)
+            except SipError as fault:
+                self._respond(request, machine, fault.status or 500, now)
+                return
+        if request.method == "BYE":
+            self._on_bye(request, machine, now)
+        elif request.method == "INVITE" and isinstance(machine, InviteServer):
+            self._on_reinvite(request, machine, now)
+        else:
+            self._respond(request, machine, 200 if request.method == "OPTIONS" else 405, now)
+
+    def on_ack(self, ack: Request, now: float) -> None:
+        """Take the ACK of a 2xx of ours."""
+        if self._incoming is None or not self._incoming.acknowledge(ack):
+            return
+        self._core.events.append(Acked(self.id, ack.body))
+        self._send_late_bye(now)
+
+    def on_response(self, request: Request, response: Response, now: float) -> None:
+        """Take a response to a request of this leg."""
+        if request.method == "BYE" and response.status >= 200:
+            self._on_bye_done(request)
+        elif request.method == "INVITE":
+            self._on_reinvite_response(request, response, now)
+
+    def on_timeout(self, request: Request, now: float) -> None:
+        """A request of this leg was never answered."""
+        if request.method == "BYE":
+            self._on_bye_done(request)
+        elif request.method == "INVITE" and request is self._reinvite:
+            self._reinvite = None
+            self._core.events.append(ReinviteRejected(self.id, 408, "Request Timeout"))
+
+    @property
+    def _has_open_invite(self) -> bool:
+        incoming = self._incoming
+        return self._reinvite is not None or (
+            incoming is not None and (not incoming.is_answered or incoming.awaits_ack)
+        )
+
+    def _on_bye(self, request: Request, machine: ServerMachine, now: float) -> None:
+        self._respond(request, machine, 200, now)
+        if self._incoming is not None and not self._incoming.is_answered:
+            self._incoming.refuse(487, "", _NOTHING, now)
+        self._core.events.append(Ended(self.id) if self._is_ending else Bye(self.id))
+        self._finish()
+
+    def _on_reinvite(self, request: Request, machine: InviteServer, now: float) -> None:
+        """§14.2: 491 while our own INVITE is open, 500 while an earlier one of theirs is."""
+        if self._dialog is None or self._reinvite is not None:
+            self._respond(request, machine, 491, now)
+            return
+        if self._has_open_invite:
+            retry = Headers([("Retry-After", "1")])
+            self._respond(request, machine, 500, now, retry)
+            return
+        self._dialog.refresh_target(request)
+        tag = self._dialog.local.tag
+        self._incoming = ServerInvite(self._core, request, machine, tag, self._on_no_ack)
+        self._incoming.ring(100, "", b"", now)
+        self._core.events.append(Reinvited(self.id, request.body))
+
+    def _on_no_ack(self, now: float) -> None:
+        """§13.3.1.4: a 2xx that nobody acknowledges ends the session with a BYE."""
+        self._core.events.append(TimedOut(self.id, "ack"))
+        if self._dialog is not None and not self._is_ending:
+            self._is_ending = True
+            self._send_in(self._dialog, "BYE", now)
+
+    def _on_reinvite_response(self, request: Request, response: Response, now: float) -> None:
+        if self._dialog is None or response.status < 200:
+            return
+        if response.status < 300:
+            self._dialog.refresh_target(response)
+            self._acknowledge(self._dialog, request, b"", now)
+        if request is not self._reinvite:
+            return
+        self._reinvite = None
+        if response.status < 300:
+            self._core.events.append(ReinviteAnswered(self.id, response.body))
+        else:
+            rejected = ReinviteRejected(self.id, response.status, response.reason)
+            self._core.events.append(rejected)
+            if response.status in (408, 481):
+                self.bye(now)  # §12.2.1.2: the far side no longer knows this dialog
+
+    def _acknowledge(self, dialog: Dialog, invite: Request, body: bytes, now: float) -> None:
+        """ACK a 2xx (§13.2.2.4); a retransmitted 2xx gets the same ACK again."""
+        key = dialog.remote.tag, invite.cseq.number
+        ack = self._acks.get(key)
+        if ack is None:
+            ack = dialog.request("ACK", self._core.via(), cseq=invite.cseq.number)
+            if body:
+                self._core.describe(ack, body)
+            self._acks = {k: v for k, v in self._acks.items() if k[0] != key[0]} | {key: ack}
+        peer = self._core.destination(dialog.next_hop, dialog.peer)
+        self._core.layer.outbox.append((bytes(ack), peer))
+
+    def _send_in(self, dialog: Dialog, method: str, now: float) -> None:
+        request = dialog.request(method, self._core.via())
+        peer = self._core.destination(dialog.next_hop, dialog.peer)
+        self._core.send(request, peer, self, now)
+
+    def _send_late_bye(self, now: float) -> None:
+        if self._bye_waits_for_ack:
+            self._bye_waits_for_ack = False
+            self.bye(now)
+
+    def _on_bye_done(self, request: Request) -> None:
+        if self._is_ending and self._dialog and request.to.tag == self._dialog.remote.tag:
+            if not self.is_over:
+                self._core.events.append(Ended(self.id))
+            self._finish()
+
+    def _respond(
+        self,
+        request: Request,
+        machine: ServerMachine,
+        status: int,
+        now: float,
+        headers: Headers = _NOTHING,
+    ) -> None:
+        response = request.response(status)
+        for name, value in headers:
+            response.headers.add(name, value)
+        if status in (200, 405):
+            response.headers.add("Allow", ALLOW)
+        self._core.layer.respond(machine, response, now)
+
+    def _finish(self) -> None:
+        self.is_over = True
+        if self._incoming is not None:
+            self._incoming.stop()
+        self._core.forget(self)

@@ -1,0 +1,92 @@
+"""RFC 3261 §13.3 and §14.2: the user agent server's side of one INVITE or re-INVITE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from onrecord.sip.core import Core
+from onrecord.sip.headers import Headers
+from onrecord.sip.message import Request, Response
+from onrecord.sip.transaction.invite_server import InviteServer
+
+
+class ServerInvite:
+    """Answers one INVITE, and retransmits its 2xx until the ACK comes (§13.3.1.4)."""
+
+    def __init__(
+        self,
+        core: Core,
+        request: Request,
+        machine: InviteServer,
+        to_tag: str,
+        on_silence: Callable[[float], None],
+    ) -> None:
+        self.request = request
+        self.is_answered = False
+        self.next_timer: float | None = None
+        self.armed_for: float | None = None
+        self._core = core
+        self._machine = machine
+        self._to_tag = to_tag
+        self._on_silence = on_silence
+        self._interval = core.layer.timers.t1
+        self._give_up_at = 0.0
+
+    @property
+    def awaits_ack(self) -> bool:
+        """Whether a 2xx is out that has not been acknowledged."""
+        return self.next_timer is not None
+
+    def ring(self, status: int, reason: str, body: bytes, now: float) -> None:
+        """Send a provisional response; nothing once a final one is out."""
+        response = self._response(status, reason)
+        if status > 100:
+            self._core.describe(response, body)
+        self._core.layer.respond(self._machine, response, now)
+
+    def accept(self, body: bytes, now: float) -> None:
+        """Send 200 and wait for its ACK."""
+        response = self._response(200)
+        self._core.describe(response, body)
+        self.is_answered = True
+        self.next_timer = now + self._interval
+        self._give_up_at = now + self._core.layer.timers.give_up
+        self._core.layer.respond(self._machine, response, now)
+        self._core.layer.arm(self)
+
+    def refuse(self, status: int, reason: str, headers: Headers, now: float) -> None:
+        """Send a final failure; the transaction retransmits it until its ACK."""
+        response = self._response(status, reason)
+        for name, value in headers:
+            response.headers.add(name, value)
+        self.is_answered = True
+        self._core.layer.respond(self._machine, response, now)
+
+    def acknowledge(self, ack: Request) -> bool:
+        """Take an ACK; True when it is the first for our 2xx."""
+        if not self.awaits_ack or ack.cseq.number != self.request.cseq.number:
+            return False
+        self.next_timer = None
+        return True
+
+    def stop(self) -> None:
+        """Wait for the ACK no longer: the dialog is over."""
+        self.next_timer = None
+
+    def handle_timer(self, now: float) -> None:
+        """Send the 2xx again, or say that nobody acknowledges it."""
+        if now >= self._give_up_at:
+            self.next_timer = None
+            self._on_silence(now)
+            return
+        self._machine.retransmit_success()
+        self._interval = min(2 * self._interval, self._core.layer.timers.t2)
+        self.next_timer = min(now + self._interval, self._give_up_at)
+
+    def _response(self, status: int, reason: str = "") -> Response:
+        tag = self._to_tag if status > 100 else ""
+        response = self.request.response(status, reason, to_tag=tag)
+        if 100 < status < 300:
+            for route in self.request.headers.fields("Record-Route"):
+                response.headers.add("Record-Route", route)
+        return response

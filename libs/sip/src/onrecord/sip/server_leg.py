@@ -1,0 +1,73 @@
+"""A leg on which we were called: RFC 3261 §13.3 with CANCEL (§9.2)."""
+
+from __future__ import annotations
+
+from onrecord.sip.core import Core
+from onrecord.sip.dialog import Dialog
+from onrecord.sip.events import Cancelled, IncomingInvite, LegId
+from onrecord.sip.headers import Headers
+from onrecord.sip.leg import Leg
+from onrecord.sip.message import Request
+from onrecord.sip.server_invite import ServerInvite
+from onrecord.sip.transaction.base import HostPort
+from onrecord.sip.transaction.invite_server import InviteServer
+
+
+class ServerLeg(Leg):
+    """The user agent server of a call; raises `SipError` 400 for an INVITE without Contact."""
+
+    def __init__(
+        self, core: Core, request: Request, machine: InviteServer, source: HostPort
+    ) -> None:
+        super().__init__(core, LegId(core.tokens()))
+        tag = core.tokens()
+        self._is_initial = True
+        self._dialog = Dialog.for_server(request, tag, source)
+        self._incoming = ServerInvite(core, request, machine, tag, self._on_no_ack)
+        self._invite_key = machine.key
+        core.unanswered[machine.key] = self
+        core.legs[self.id] = self
+        core.register(self._dialog.key, self)
+        core.events.append(IncomingInvite(self.id, request, source))
+
+    def trying(self, now: float) -> None:
+        """Stop the caller's retransmissions with 100."""
+        if self._incoming is not None:
+            self._incoming.ring(100, "", b"", now)
+
+    def ring(self, status: int, reason: str, body: bytes, now: float) -> None:
+        """Send 18x, with early media if there is a body; nothing once answered."""
+        if self._incoming is not None and self._is_initial and not self._incoming.is_answered:
+            self._incoming.ring(status, reason, body, now)
+
+    def answer(self, body: bytes, now: float) -> None:
+        """Accept the call, or later its re-INVITE."""
+        self._close_invite()
+        super().answer(body, now)
+
+    def reject(self, status: int, reason: str, headers: Headers, now: float) -> None:
+        """Refuse the call, which ends the leg, or later a re-INVITE, which does not."""
+        super().reject(status, reason, headers, now)
+        if self._is_initial:
+            self._finish()
+
+    def bye(self, now: float) -> None:
+        """Hang up; a call that was not answered yet is refused with 480 instead."""
+        if self._is_initial:
+            self.reject(480, "", Headers(), now)
+        else:
+            super().bye(now)
+
+    def on_cancel(self, now: float) -> None:
+        """§9.2: end an unanswered call with 487; too late once a final response is out."""
+        if self._is_initial and not self.is_over:
+            self.reject(487, "", Headers(), now)
+            self._core.events.append(Cancelled(self.id))
+
+    def _close_invite(self) -> None:
+        self._is_initial = False
+        self._core.unanswered.pop(self._invite_key, None)
+
+    def _finish(self) -> None:
+        self._core.unanswered.pop(self._invite_key, None)
+        super()._finish()

@@ -1,0 +1,36 @@
+"""RFC 3261 §17.2.2: the non-INVITE server transaction."""
+
+from __future__ import annotations
+
+from onrecord.sip.message import Request, Response
+from onrecord.sip.transaction.base import HostPort, Machine, Outbox, State, Timers, server_key
+
+
+class NonInviteServer(Machine):
+    """Answers a request once, and its retransmissions for 64*T1 with the same octets."""
+
+    def __init__(self, request: Request, peer: HostPort, outbox: Outbox, timers: Timers) -> None:
+        super().__init__(server_key(request), peer, outbox, timers)
+        self._last = b""
+        self.state = State.TRYING
+
+    def respond(self, response: Response, now: float) -> None:
+        """Send a response; ignored once a final one was sent."""
+        if self.state in (State.TRYING, State.PROCEEDING):
+            self._last = bytes(response)
+            self._send(self._last)
+            if response.status >= 200:
+                self._wait(State.COMPLETED, until=now + self.timers.give_up)
+            else:
+                self.state = State.PROCEEDING
+
+    def receive(self, request: Request, now: float) -> bool:
+        """Take a retransmission; never anything for the user agent."""
+        if self._last:
+            self._send(self._last)
+        return False
+
+    def handle_timer(self, now: float) -> bool:
+        """End (timer J); never anything to report."""
+        self._terminate()
+        return False
