@@ -5,7 +5,6 @@ import io
 import json
 
 import pytest
-import tink
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tink import json_proto_keyset_format, secret_key_access, streaming_aead
@@ -59,7 +58,7 @@ def plaintext(size: int) -> bytes:
 
 
 def reader(sealed: bytes, key: bytes = KEY, name: bytes = NAME) -> RangedReader:
-    """A ranged reader over bytes in memory."""
+    """Give a ranged reader over bytes in memory."""
     tail = tail_span(len(sealed))
     return RangedReader(key, name, len(sealed), sealed[:HEADER_OCTETS], sealed[tail.start :])
 
@@ -92,7 +91,10 @@ def test_any_range_reads_only_its_segments(data: st.DataObject) -> None:
     opened = reader(sealed)
     span = opened.span(start, length)
     assert opened.plaintext_octets == len(clear)
-    assert opened.read(start, length, sealed[span.start : span.start + span.length]) == clear[start : start + length]
+    assert (
+        opened.read(start, length, sealed[span.start : span.start + span.length])
+        == clear[start : start + length]
+    )
     assert span.length <= (length // OTHER + 2) * SEGMENT_OCTETS
 
 

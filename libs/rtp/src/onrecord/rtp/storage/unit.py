@@ -11,7 +11,7 @@ import json
 import struct
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 import rfc8785
 
@@ -97,12 +97,12 @@ class UnitDecoder:
             return []
         frames, used, view = [], 0, memoryview(self._rest)
         while len(view) - used >= _FRAME.size:
-            *fixed, length = _FRAME.unpack_from(view, used)
-            end = used + _FRAME.size + length
-            if end > len(view):
+            arrival, ssrc, sequence, timestamp, payload_type, length = _FRAME.unpack_from(view, used)
+            begin = used + _FRAME.size
+            if begin + length > len(view):
                 break
-            frames.append(Frame(*fixed, payload=bytes(view[used + _FRAME.size : end])))
-            used = end
+            used = begin + length
+            frames.append(Frame(arrival, ssrc, sequence, timestamp, payload_type, bytes(view[begin:used])))
         self._rest = self._rest[used:]
         return frames
 
@@ -138,7 +138,7 @@ def decode_header(text: bytes) -> UnitHeader:
         raise MalformedUnit("the header is not JSON") from error
     if not isinstance(found, dict):
         raise MalformedUnit("the header is not a JSON object")
-    known = {}
+    known: dict[str, Any] = {}
     for field in fields(UnitHeader):
         value = found.get(field.name)
         if type(value) is not field.type:
