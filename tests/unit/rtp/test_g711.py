@@ -4,11 +4,10 @@ import hashlib
 
 import numpy as np
 import pytest
-
 from onrecord.rtp import g711
 
-# SHA-256 over the 65,536 codes (samples 0 to 32767, -32768 to -1) and the 256 decoded samples (little-endian);
-# made once with CPython's audioop, an implementation independent of ours.
+# SHA-256 over the 65,536 codes (samples 0 to 32767, -32768 to -1) and the 256 decoded samples
+# (little-endian); made once with CPython's audioop, an implementation independent of ours.
 TABLES = {
     "PCMU": (
         "617fa4850d68d3906597e949f7625fb2fc46db479e29707f33159b3d131721cb",
@@ -27,7 +26,9 @@ def test_tables_equal_an_independent_implementation(codec: str) -> None:
     """Every sample codes and every code decodes as elsewhere."""
     encoded = g711.encode(codec, ALL)
     decoded = g711.decode(codec, bytes(range(256))).astype("<i2").tobytes()
-    assert (hashlib.sha256(encoded).hexdigest(), hashlib.sha256(decoded).hexdigest()) == TABLES[codec]
+    assert (hashlib.sha256(encoded).hexdigest(), hashlib.sha256(decoded).hexdigest()) == TABLES[
+        codec
+    ]
 
 
 @pytest.mark.parametrize("codec", ["PCMU", "PCMA"])

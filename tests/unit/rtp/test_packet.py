@@ -5,7 +5,6 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from onrecord.rtp.errors import MalformedPacket
 from onrecord.rtp.packet import Extension, Packet, build, parse, renumber
 
@@ -43,7 +42,9 @@ def test_padding_is_removed(packet: Packet, octets: int) -> None:
 @given(packets, packets)
 def test_renumber_changes_only_numbers(packet: Packet, other: Packet) -> None:
     """Under other numbers everything else of a datagram stays, and a marker is only ever added."""
-    numbers = {name: getattr(other, name) for name in ("payload_type", "sequence", "timestamp", "ssrc")}
+    numbers = {
+        name: getattr(other, name) for name in ("payload_type", "sequence", "timestamp", "ssrc")
+    }
     expected = packet._replace(**numbers, marker=packet.marker or other.marker)
     assert renumber(build(packet), **numbers, marker=other.marker) == build(expected)
 

@@ -7,9 +7,6 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tink import json_proto_keyset_format, secret_key_access, streaming_aead
-from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
-
 from onrecord.rtp.errors import NotAuthentic
 from onrecord.rtp.storage.sealing import (
     HEADER_OCTETS,
@@ -19,6 +16,8 @@ from onrecord.rtp.storage.sealing import (
     tail_span,
     unseal,
 )
+from tink import json_proto_keyset_format, secret_key_access, streaming_aead
+from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
 
 KEY, SALT, PREFIX, NAME = bytes(range(32)), bytes(32), bytes(7), b"call/caller/1-0"
 FIRST, OTHER = SEGMENT_OCTETS - 56, SEGMENT_OCTETS - 16
@@ -108,7 +107,9 @@ def test_one_flipped_bit_is_found(place: int, bit: int) -> None:
         unseal(bytes(sealed), KEY, NAME)
 
 
-@pytest.mark.parametrize("size", [0, 20, 40, 55, 56, SEGMENT_OCTETS - 1, SEGMENT_OCTETS, 2 * SEGMENT_OCTETS])
+@pytest.mark.parametrize(
+    "size", [0, 20, 40, 55, 56, SEGMENT_OCTETS - 1, SEGMENT_OCTETS, 2 * SEGMENT_OCTETS]
+)
 def test_cut_object_is_refused_at_open(size: int) -> None:
     """A cut, at a segment's end too, is found before any plaintext is given out."""
     sealed = seal(plaintext(3 * SEGMENT_OCTETS), KEY, NAME, salt=SALT, nonce_prefix=PREFIX)

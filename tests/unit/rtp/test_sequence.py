@@ -2,7 +2,6 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from onrecord.rtp.sequence import MAX_MISORDER, SequenceTracker
 
 
@@ -11,7 +10,7 @@ from onrecord.rtp.sequence import MAX_MISORDER, SequenceTracker
     st.lists(st.tuples(st.integers(1, 60000), st.integers(0, MAX_MISORDER)), max_size=40),
 )
 def test_numbers_are_the_sent_ones(first: int, steps: list[tuple[int, int]]) -> None:
-    """Over any wraps and jumps, the next packet and a late one both get the number they were sent with."""
+    """Over any wraps and jumps, packets in order and late get the number they were sent with."""
     tracker, sent = SequenceTracker(first), first
     for ahead, late in steps:
         sent += ahead
@@ -27,5 +26,5 @@ def test_restarted_sender_goes_on_upwards() -> None:
 
 
 def test_packet_before_the_first_across_the_wrap_has_no_number() -> None:
-    """What was sent before the first packet, before the wrap, has no number that is not negative."""
+    """What was sent before the first packet, before the wrap, would be negative."""
     assert SequenceTracker(2).extend(65535) is None

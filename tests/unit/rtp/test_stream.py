@@ -2,14 +2,15 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from onrecord.rtp.packet import Packet, build, parse
 from onrecord.rtp.stream import OutboundStream, Sent
 
 SSRC = 0xFEEDFACE
 
 
-def relayed(stream: OutboundStream, sequence: int, timestamp: int, now: float, ssrc: int = 7) -> Sent | None:
+def relayed(
+    stream: OutboundStream, sequence: int, timestamp: int, now: float, ssrc: int = 7
+) -> Sent | None:
     """Relay one packet of 20 ms through the stream."""
     packet = Packet(0, sequence % 65536, timestamp % 2**32, ssrc, bytes(160))
     return stream.relay(packet, build(packet), 0, now)
@@ -48,7 +49,7 @@ def test_pause_is_seen_in_timestamps() -> None:
 
 
 def test_gaps_and_reordering_pass_through() -> None:
-    """Within one relayed source the distances between packets stay as they came, over a wrap too."""
+    """Within one source the distances between packets stay as they came, over a wrap too."""
     stream = OutboundStream(SSRC, 10, 0, 8000)
     order = (65534, 65536, 65535, 65540)
     sent = [relayed(stream, n, 160 * n, 1 + n * 0.001) for n in order]
@@ -56,7 +57,7 @@ def test_gaps_and_reordering_pass_through() -> None:
 
 
 def test_late_packet_from_before_the_takeover_is_not_sent() -> None:
-    """A packet whose number would be one that the prompt had is dropped, not sent as a duplicate."""
+    """A packet whose number the prompt had already is dropped, not sent as a duplicate."""
     stream = OutboundStream(SSRC, 0, 0, 8000)
     stream.play(0, bytes(160), 160, 1.0)
     assert relayed(stream, 500, 8000, 1.02) is not None
@@ -65,7 +66,9 @@ def test_late_packet_from_before_the_takeover_is_not_sent() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["play", "relay", "pause"]), st.integers(1, 3), st.integers(0, 65535)),
+        st.tuples(
+            st.sampled_from(["play", "relay", "pause"]), st.integers(1, 3), st.integers(0, 65535)
+        ),
         max_size=60,
     )
 )
@@ -81,7 +84,11 @@ def test_no_number_is_sent_twice(steps: list[tuple[str, int, int]]) -> None:
         if kind == "relay" and (ssrc, sequence) in seen:
             continue
         seen.add((ssrc, sequence))
-        sent = stream.play(0, b"", 160, now) if kind == "play" else relayed(stream, sequence, 0, now, ssrc)
+        sent = (
+            stream.play(0, b"", 160, now)
+            if kind == "play"
+            else relayed(stream, sequence, 0, now, ssrc)
+        )
         if sent:
             assert sent.sequence not in used
             used.add(sent.sequence)

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from onrecord.rtp.errors import MalformedUnit
 from onrecord.rtp.storage.unit import Frame, UnitDecoder, UnitHeader, decode_unit, encode_unit
 
@@ -46,7 +45,7 @@ def test_round_trip_in_any_chunks(kept: list[Frame], cuts: list[int]) -> None:
 
 @given(frames, st.integers(1, 60))
 def test_cut_unit_is_an_error(kept: list[Frame], missing: int) -> None:
-    """A unit that lost its last bytes is refused, unless the cut fell exactly between two frames."""
+    """A unit that lost its last bytes is refused, unless the cut fell between two frames."""
     data = encode_unit(HEADER, kept)[:-missing]
     try:
         header, found = decode_unit(data)
@@ -55,8 +54,8 @@ def test_cut_unit_is_an_error(kept: list[Frame], missing: int) -> None:
     assert encode_unit(header, found) == data
 
 
-@given(st.binary(max_size=300), st.booleans())
-def test_garbage_gives_a_clear_error(data: bytes, with_magic: bool) -> None:
+@given(st.binary(max_size=300), st.sampled_from([b"", b"ORU1"]))
+def test_garbage_gives_a_clear_error(data: bytes, magic: bytes) -> None:
     """Arbitrary bytes raise MalformedUnit and nothing else."""
     with pytest.raises(MalformedUnit):
-        decode_unit(b"ORU1" + data if with_magic else data)
+        decode_unit(magic + data)

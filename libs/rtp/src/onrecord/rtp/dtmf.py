@@ -13,7 +13,7 @@ _EVENT = struct.Struct(">BBH")
 
 
 class TelephoneEvent(NamedTuple):
-    """One event payload: `volume` is the drop below 0 dBm0 (0 to 63), `duration` in timestamp units so far."""
+    """One event: `volume` is the drop below 0 dBm0, `duration` so far is in timestamp units."""
 
     event: int
     end: bool
@@ -49,8 +49,8 @@ def build(event: TelephoneEvent) -> bytes:
 class DigitCollector:
     """Turns the packets of one source into key presses, each once.
 
-    An event's packets share their timestamp (§2.2.1) and its end is sent three times (§2.5.1.4). An event whose
-    end never arrives is given when the next one begins (§2.5.2.2).
+    An event's packets share their timestamp (§2.2.1) and its end is sent three times (§2.5.1.4).
+    An event whose end never arrives is given when the next one begins (§2.5.2.2).
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 
 class RtpError(Exception):
-    """Base of every error raised by `onrecord.rtp`; none of them is worth a retry on the same bytes."""
+    """Base of every error raised by `onrecord.rtp`; the same bytes always fail again."""
 
     reason: ClassVar[str] = "rtp"
 

@@ -1,7 +1,7 @@
 """G.711 (ITU-T G.711, 1988): A-law and mu-law against 16-bit linear samples, by table.
 
-Tables are computed once from the recommendation's segments: mu-law from the upper 14 bits of a sample, A-law from
-the upper 13, rounded as the widely copied g711.c of Sun Microsystems does.
+Tables are computed once from the recommendation's segments: mu-law from the upper 14 bits of a
+sample, A-law from the upper 13, rounded as the widely copied g711.c of Sun Microsystems does.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ _LARGEST = 8191
 
 
 def decode(codec: str, payload: bytes) -> Samples:
-    """Give the linear samples of a payload; `codec` is PCMU or PCMA, anything else is a KeyError."""
+    """Give a payload's linear samples; `codec` is PCMU or PCMA, anything else is a KeyError."""
     return np.take(_DECODE[codec], np.frombuffer(payload, np.uint8))
 
 

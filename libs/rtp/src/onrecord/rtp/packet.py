@@ -27,7 +27,7 @@ class Extension(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """One RTP packet: `sequence` and `timestamp` as on the wire, 16 and 32 bits, payload without padding."""
+    """One RTP packet: `sequence` (16 bits) and `timestamp` (32) as on the wire, no padding."""
 
     payload_type: int
     sequence: int
@@ -42,7 +42,8 @@ class Packet(NamedTuple):
 def parse(datagram: bytes) -> Packet:
     """Read a datagram as RTP; `MalformedPacket` says what is wrong with it.
 
-    Padding is checked and removed. RTCP on the same port is refused by its packet types (RFC 5761 §4).
+    Padding is checked and removed. RTCP on the same port is refused by its packet types (RFC 5761
+    §4).
     """
     if not FIXED_OCTETS <= len(datagram) <= MAX_OCTETS:
         raise MalformedPacket(f"an RTP packet is not {len(datagram)} bytes long")
@@ -60,7 +61,14 @@ def parse(datagram: bytes) -> Packet:
         if first & 0x20:
             end -= _padding(datagram, begin)
     return Packet(
-        second & 0x7F, sequence, timestamp, ssrc, datagram[begin:end], bool(second & 0x80), csrcs, extension
+        second & 0x7F,
+        sequence,
+        timestamp,
+        ssrc,
+        datagram[begin:end],
+        bool(second & 0x80),
+        csrcs,
+        extension,
     )
 
 

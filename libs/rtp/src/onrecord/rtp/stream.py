@@ -1,9 +1,10 @@
 """The outbound RTP state of one leg: one SSRC whose numbers go on whatever is sent.
 
-A leg hears a prompt, then the other party, perhaps a prompt again. RFC 3550 §5.1 wants one source's sequence
-numbers to rise by one and its timestamps to follow its clock, so the numbers of relayed packets are
-shifted to continue what was sent before, and the marker bit is set where the audio begins anew (RFC 3551 §4.1).
-Within one relayed source the shift stays the same: gaps and reordering pass through as they came.
+A leg hears a prompt, then the other party, perhaps a prompt again. RFC 3550 §5.1 wants one
+source's sequence numbers to rise by one and its timestamps to follow its clock, so the numbers of
+relayed packets are shifted to continue what was sent before, and the marker bit is set where the
+audio begins anew (RFC 3551 §4.1). Within one relayed source the shift stays the same: gaps and
+reordering pass through as they came.
 """
 
 from dataclasses import dataclass
@@ -53,20 +54,25 @@ class OutboundStream:
     def play(self, payload_type: int, payload: bytes, samples: int, now: float) -> Sent:
         """Send a frame of our own that lasts `samples` timestamp units.
 
-        Frames played one after another follow each other exactly in timestamps, however unevenly they are sent.
+        Frames played one after another follow each other exactly in timestamps, however unevenly
+        they are sent.
         """
         starts = self._samples == 0
-        timestamp = self._continued(now) if starts else (self._timestamp + self._samples) % _TIMESTAMPS
+        timestamp = (
+            self._continued(now) if starts else (self._timestamp + self._samples) % _TIMESTAMPS
+        )
         self._relayed, self._samples = None, samples
         sequence = self._note(self._next, timestamp, now)
-        packet = Packet(payload_type, sequence % _SEQUENCES, timestamp, self.ssrc, payload, marker=starts)
+        packet = Packet(
+            payload_type, sequence % _SEQUENCES, timestamp, self.ssrc, payload, marker=starts
+        )
         return Sent(build(packet), self.ssrc, sequence, timestamp)
 
     def relay(self, packet: Packet, datagram: bytes, payload_type: int, now: float) -> Sent | None:
-        """Send a received packet on under this leg's numbers and its number for the same payload format.
+        """Send a received packet on, under this leg's numbers and payload type.
 
-        None for a late packet that belongs before the point where its source took over: its number went to
-        something else.
+        None for a late packet that belongs before the point where its source took over: its number
+        went to something else.
         """
         source = self._relayed
         starts = source is None or source.ssrc != packet.ssrc

@@ -1,13 +1,14 @@
 """The sealed object: Tink's AES256_GCM_HKDF streaming format, read as a whole or by ranges.
 
-Wire format as Google Tink's "AES-GCM-HKDF Streaming AEAD" with HMAC-SHA-256, 32-byte derived keys and
-64 KiB ciphertext segments, so that any Tink library opens an object that this module wrote:
+Wire format as Google Tink's "AES-GCM-HKDF Streaming AEAD" with HMAC-SHA-256, 32-byte derived keys
+and 64 KiB ciphertext segments, so that any Tink library opens an object that this module wrote:
 
     u8 40 | salt (32) | nonce prefix (7) | segment 0 | segment 1 | …
 
-The segment key is HKDF-SHA256(input key, salt, info = associated data); each segment is AES-256-GCM with
-the nonce prefix | u32 segment number | u8 1 for the last segment, else 0. The first segment is
-shorter by the header. The associated data is the object's key, so a swapped object does not open.
+The segment key is HKDF-SHA256(input key, salt, info = associated data); each segment is
+AES-256-GCM with the nonce prefix | u32 segment number | u8 1 for the last segment, else 0. The
+first segment is shorter by the header. The associated data is the object's key, so a swapped
+object does not open.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from onrecord.rtp.errors import NotAuthentic
 
 KEY_OCTETS: Final = 32
@@ -38,11 +38,13 @@ class Span:
     length: int
 
 
-def seal(plaintext: bytes, key: bytes, associated_data: bytes, *, salt: bytes, nonce_prefix: bytes) -> bytes:
+def seal(
+    plaintext: bytes, key: bytes, associated_data: bytes, *, salt: bytes, nonce_prefix: bytes
+) -> bytes:
     """Give the whole sealed object.
 
-    `key` is the unit's 32 random bytes. `salt` (32) and `nonce_prefix` (7) must be fresh random bytes: the
-    same three with another plaintext would break the cipher.
+    `key` is the unit's 32 random bytes. `salt` (32) and `nonce_prefix` (7) must be fresh random
+    bytes: the same three with another plaintext would break the cipher.
     """
     if (len(key), len(salt), len(nonce_prefix)) != (KEY_OCTETS, SALT_OCTETS, PREFIX_OCTETS):
         raise ValueError("key and salt are 32 bytes, the nonce prefix is 7")
@@ -50,7 +52,10 @@ def seal(plaintext: bytes, key: bytes, associated_data: bytes, *, salt: bytes, n
     parts = [plaintext[:_FIRST]]
     parts += [plaintext[at : at + _OTHER] for at in range(_FIRST, len(plaintext), _OTHER)]
     last = len(parts) - 1
-    sealed = [cipher.encrypt(_nonce(nonce_prefix, n, n == last), part, None) for n, part in enumerate(parts)]
+    sealed = [
+        cipher.encrypt(_nonce(nonce_prefix, n, last=n == last), part, None)
+        for n, part in enumerate(parts)
+    ]
     return bytes([HEADER_OCTETS]) + salt + nonce_prefix + b"".join(sealed)
 
 
@@ -63,7 +68,7 @@ def unseal(sealed: bytes, key: bytes, associated_data: bytes) -> bytes:
 
 
 def tail_span(size: int) -> Span:
-    """Say where the last segment of an object of `size` bytes lies; `NotAuthentic` if none can be that long."""
+    """Say where the last segment of `size` bytes lies; `NotAuthentic` if none is that long."""
     segments = -(-size // SEGMENT_OCTETS)
     start = HEADER_OCTETS if segments <= 1 else (segments - 1) * SEGMENT_OCTETS
     if size - start < _TAG_OCTETS:
@@ -74,12 +79,14 @@ def tail_span(size: int) -> Span:
 class RangedReader:
     """Opens ranges of one object, fetching only the segments that they touch.
 
-    Making one authenticates the object's length: `header` is its first 40 bytes, `tail` the bytes of
-    `tail_span(size)`. An object that was cut or extended, even at a segment's end, is refused here, before any
-    of its plaintext is given out.
+    Making one authenticates the object's length: `header` is its first 40 bytes, `tail` the bytes
+    of `tail_span(size)`. An object that was cut or extended, even at a segment's end, is refused
+    here, before any of its plaintext is given out.
     """
 
-    def __init__(self, key: bytes, associated_data: bytes, size: int, header: bytes, tail: bytes) -> None:
+    def __init__(
+        self, key: bytes, associated_data: bytes, size: int, header: bytes, tail: bytes
+    ) -> None:
         """Derive the segment key and check the last segment; raises `NotAuthentic`."""
         if len(header) != HEADER_OCTETS or header[0] != HEADER_OCTETS:
             raise NotAuthentic("the object does not begin with a streaming header")
@@ -107,8 +114,8 @@ class RangedReader:
     def read(self, start: int, length: int, ciphertext: bytes) -> bytes:
         """Open a range of the plaintext, given the bytes of `span(start, length)`.
 
-        A range beyond the end is cut to what there is. Raises `NotAuthentic` if any segment was altered or
-        the bytes are not those of the span.
+        A range beyond the end is cut to what there is. Raises `NotAuthentic` if any segment was
+        altered or the bytes are not those of the span.
         """
         first, last = self._touched(start, length)
         if len(ciphertext) != self.span(start, length).length:
@@ -128,7 +135,7 @@ class RangedReader:
         return min(_segment_of(start), final), min(_segment_of(start + max(length, 1) - 1), final)
 
     def _open(self, number: int, segment: bytes) -> bytes:
-        nonce = _nonce(self._prefix, number, number == self._segments - 1)
+        nonce = _nonce(self._prefix, number, last=number == self._segments - 1)
         try:
             return self._cipher.decrypt(nonce, segment, None)
         except InvalidTag as error:
@@ -143,5 +150,5 @@ def _segment_cipher(key: bytes, salt: bytes, associated_data: bytes) -> AESGCM:
     return AESGCM(HKDF(hashes.SHA256(), KEY_OCTETS, salt, associated_data).derive(key))
 
 
-def _nonce(prefix: bytes, number: int, last: bool) -> bytes:
+def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
     return prefix + number.to_bytes(4, "big") + bytes([last])

@@ -2,9 +2,9 @@
 
 `ORU1` | u32 header length | RFC 8785 JSON header | frames, all integers big-endian. Each frame is
 `>Q I Q I B H` (arrival in nanoseconds UTC, SSRC, extended sequence number, RTP timestamp, payload
-type, payload length) followed by its payload as it came. Frames stand in the order of arrival; late and
-reordered packets are put right by whoever reads. Nothing here is secret or authenticated: `sealing`
-does that.
+type, payload length) followed by its payload as it came. Frames stand in the order of arrival;
+late and reordered packets are put right by whoever reads. Nothing here is secret or authenticated:
+`sealing` does that.
 """
 
 import json
@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import rfc8785
-
 from onrecord.rtp.errors import MalformedUnit
 
 MAGIC: Final = b"ORU1"
@@ -25,10 +24,11 @@ _FRAME = struct.Struct(">QIQIBH")
 
 @dataclass(frozen=True, slots=True)
 class UnitHeader:
-    """What a unit holds: whose audio, which part of it, how it is coded and by which permit it was kept.
+    """What a unit holds: whose audio, which part of it, its coding, and the permit for it.
 
-    `epoch` is the writer's start (unix milliseconds), `k` counts the units of one leg within it from 0;
-    `started_at` is the arrival of the first frame (RFC 3339, UTC); `clock_rate` is in hertz.
+    `epoch` is the writer's start (unix milliseconds), `k` counts the units of one leg within it
+    from 0; `started_at` is the arrival of the first frame (RFC 3339, UTC); `clock_rate` is in
+    hertz.
     """
 
     call: str
@@ -62,7 +62,12 @@ def encode_header(header: UnitHeader) -> bytes:
 def encode_frame(frame: Frame) -> bytes:
     """Give the bytes of one frame."""
     fixed = _FRAME.pack(
-        frame.arrival_ns, frame.ssrc, frame.sequence, frame.timestamp, frame.payload_type, len(frame.payload)
+        frame.arrival_ns,
+        frame.ssrc,
+        frame.sequence,
+        frame.timestamp,
+        frame.payload_type,
+        len(frame.payload),
     )
     return fixed + frame.payload
 
@@ -90,28 +95,35 @@ class UnitDecoder:
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes and give the frames that they complete, in stored order.
 
-        Raises `MalformedUnit` as soon as the header cannot be one. `header` is set once it was read.
+        Raises `MalformedUnit` as soon as the header cannot be one. `header` is set once it was
+        read.
         """
         self._rest += data
         if self.header is None and not self._read_header():
             return []
         frames, used, view = [], 0, memoryview(self._rest)
         while len(view) - used >= _FRAME.size:
-            arrival, ssrc, sequence, timestamp, payload_type, length = _FRAME.unpack_from(view, used)
+            arrival, ssrc, sequence, timestamp, payload_type, length = _FRAME.unpack_from(
+                view, used
+            )
             begin = used + _FRAME.size
             if begin + length > len(view):
                 break
             used = begin + length
-            frames.append(Frame(arrival, ssrc, sequence, timestamp, payload_type, bytes(view[begin:used])))
+            frames.append(
+                Frame(arrival, ssrc, sequence, timestamp, payload_type, bytes(view[begin:used]))
+            )
         self._rest = self._rest[used:]
         return frames
 
     def close(self) -> UnitHeader:
-        """Declare the end and give the header; `MalformedUnit` if a header or frame is unfinished."""
+        """Declare the end, give the header; `MalformedUnit` if something is unfinished."""
         if self.header is None:
             raise MalformedUnit("the unit ends within its header")
         if self._rest:
-            raise MalformedUnit(f"the unit ends within a frame: {len(self._rest)} bytes are left over")
+            raise MalformedUnit(
+                f"the unit ends within a frame: {len(self._rest)} bytes are left over"
+            )
         return self.header
 
     def _read_header(self) -> bool:
@@ -131,7 +143,7 @@ class UnitDecoder:
 
 
 def decode_header(text: bytes) -> UnitHeader:
-    """Read the JSON of a header; unknown names are ignored, missing or mistyped ones are an error."""
+    """Read a header's JSON; unknown names are ignored, missing or mistyped ones refused."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
