@@ -1,7 +1,8 @@
 """Canonical bytes of a ledger entry, and its leaf hash.
 
-RFC 8785 (JSON Canonicalization Scheme) gives one spelling of one value; RFC 9162 §2.1.1 gives the leaf. These bytes are
-frozen: whatever was written once must hash to the same leaf for as long as anybody keeps a proof.
+RFC 8785 (JSON Canonicalization Scheme) gives one spelling of one value; RFC 9162 §2.1.1 gives the
+leaf. These bytes are frozen: whatever was written once must hash to the same leaf for as long as
+anybody keeps a proof.
 """
 
 import base64
@@ -14,7 +15,6 @@ from datetime import datetime
 from typing import Any
 
 import rfc8785
-
 from onrecord.ledger.errors import CanonicalError
 from onrecord.ledger.instant import format_time, parse_time
 
@@ -22,7 +22,18 @@ COMMITMENT_SIZE = 32
 """Octets of a sealed field's commitment."""
 
 _MEMBERS = frozenset(
-    {"index", "event_id", "type", "stream", "seq", "call", "time", "recorded_at", "fields", "sealed"}
+    {
+        "index",
+        "event_id",
+        "type",
+        "stream",
+        "seq",
+        "call",
+        "time",
+        "recorded_at",
+        "fields",
+        "sealed",
+    }
 )
 
 
@@ -30,8 +41,9 @@ _MEMBERS = frozenset(
 class CanonicalEntry:
     """What the tree commits to: one entry without any personal value.
 
-    `index` is its place in the log, `seq` its place in `stream`, both from 0 without gaps. `time` is the appender's,
-    `recorded_at` the ledger's. `fields` are the open fields, `sealed` the 32-byte commitments of the others by name.
+    `index` is its place in the log, `seq` its place in `stream`, both from 0 without gaps. `time`
+    is the appender's, `recorded_at` the ledger's. `fields` are the open fields, `sealed` the
+    32-byte commitments of the others by name.
     """
 
     index: int
@@ -49,7 +61,8 @@ class CanonicalEntry:
 def canonical_json(value: Any) -> bytes:
     """Spell a JSON value by RFC 8785; what JSON cannot carry exactly raises `CanonicalError`.
 
-    Refused: integers beyond ±(2^53 - 1), NaN and infinities, lone surrogates, names that are not text, other types.
+    Refused: integers beyond ±(2^53 - 1), NaN and infinities, lone surrogates, names that are not
+    text, other types.
     """
     try:
         return rfc8785.dumps(value)
@@ -58,7 +71,10 @@ def canonical_json(value: Any) -> bytes:
 
 
 def load_canonical(data: bytes) -> Any:
-    """Read JSON that must be in its canonical spelling; repeated members and other spellings raise `CanonicalError`."""
+    """Read JSON in its canonical spelling only.
+
+    Repeated members and any other spelling raise `CanonicalError`.
+    """
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -69,7 +85,7 @@ def load_canonical(data: bytes) -> Any:
 
 
 def encode_entry(entry: CanonicalEntry) -> bytes:
-    """Give the entry's canonical bytes; a value that JSON cannot carry exactly raises `CanonicalError`."""
+    """Give the canonical bytes; what JSON cannot carry exactly raises `CanonicalError`."""
     return canonical_json(
         {
             "index": entry.index,
@@ -81,19 +97,23 @@ def encode_entry(entry: CanonicalEntry) -> bytes:
             "time": format_time(entry.time),
             "recorded_at": format_time(entry.recorded_at),
             "fields": entry.fields,
-            "sealed": {name: base64.b64encode(value).decode() for name, value in entry.sealed.items()},
+            "sealed": {
+                name: base64.b64encode(value).decode() for name, value in entry.sealed.items()
+            },
         }
     )
 
 
 def decode_entry(data: bytes) -> CanonicalEntry:
-    """Read canonical bytes; anything that `encode_entry` would not have written raises `CanonicalError`.
+    """Read canonical bytes; what `encode_entry` would not have written raises `CanonicalError`.
 
     Does not check that `type` and `fields` are known: the contracts do.
     """
     document = load_canonical(data)
     if not isinstance(document, dict) or document.keys() != _MEMBERS:
-        raise CanonicalError("not_canonical", f"an entry has exactly the members {', '.join(sorted(_MEMBERS))}")
+        raise CanonicalError(
+            "not_canonical", f"an entry has exactly the members {', '.join(sorted(_MEMBERS))}"
+        )
     return CanonicalEntry(
         index=_count(document, "index"),
         event_id=_text(document, "event_id"),
@@ -104,7 +124,9 @@ def decode_entry(data: bytes) -> CanonicalEntry:
         time=parse_time(_text(document, "time")),
         recorded_at=parse_time(_text(document, "recorded_at")),
         fields=_object(document, "fields"),
-        sealed={name: _commitment(name, value) for name, value in _object(document, "sealed").items()},
+        sealed={
+            name: _commitment(name, value) for name, value in _object(document, "sealed").items()
+        },
     )
 
 

@@ -4,8 +4,8 @@
 class LedgerError(Exception):
     """Bytes, a key or a signature that cannot be accepted.
 
-    `reason` is a closed slug that callers may branch on; the text is for people. Never worth a retry with the same
-    input, so `retryable` is False for every subclass.
+    `reason` is a closed slug that callers may branch on; the text is for people. Never worth a
+    retry with the same input, so `retryable` is False for every subclass.
     """
 
     retryable = False
@@ -26,11 +26,12 @@ class SigningKeyError(LedgerError):
 
 
 class SealError(LedgerError):
-    """A sealed value that does not open, or opens to something not committed (`bad_seal`, `bad_commitment`)."""
+    """A sealed value that does not open (`bad_seal`) or is not what was committed to."""
 
 
 class PermitError(LedgerError):
     """A permit that may not open the gate.
 
-    Reasons: `malformed`, `bad_signature`, `unknown_key`, `other_call`, `other_audience`, `not_yet_valid`, `expired`.
+    Reasons: `malformed`, `bad_signature`, `unknown_key`, `other_call`, `other_audience`,
+    `not_yet_valid`, `expired`.
     """

@@ -12,7 +12,7 @@ _PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[
 
 
 def format_time(instant: datetime) -> str:
-    """Spell an aware `instant`, e.g. `2026-03-01T09:30:00.000250Z`; a naive one raises `CanonicalError`."""
+    """Spell an instant, e.g. `2026-03-01T09:30:00.000250Z`; a naive one raises `CanonicalError`."""
     if instant.tzinfo is None:
         raise CanonicalError("not_canonical", f"the time {instant.isoformat()} has no zone")
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"

@@ -1,9 +1,10 @@
-"""The permit: the ledger's signed word that a call's recording may start, and from where on each leg.
+"""The permit: the ledger's signed word that a recording may start, and from where on each leg.
 
-Payload = RFC 8785 JSON; signature = Ed25519 (RFC 8032) over the payload's bytes. The recorder checks both offline.
-`sign` is deterministic, so a retried request gives identical bytes.
+Payload = RFC 8785 JSON; signature = Ed25519 (RFC 8032) over the payload's bytes. The recorder
+checks both offline. `sign` is deterministic, so a retried request gives identical bytes.
 
-Left to the recorder: that a permit opens the gate once, and that each kept frame is at or after its leg's position.
+Left to the recorder: that a permit opens the gate once, and that each kept frame is at or after its
+leg's position.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,6 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
 from onrecord.ledger.canonical import canonical_json, load_canonical
 from onrecord.ledger.errors import CanonicalError, PermitError
 from onrecord.ledger.instant import format_time, parse_time
@@ -35,7 +35,18 @@ MAX_PAYLOAD = 65_535
 """The largest payload that is parsed, in octets."""
 
 _FIELDS = frozenset(
-    {"permit_id", "call", "legs", "parties", "pack", "entries", "audience", "issued_at", "not_after", "key_id"}
+    {
+        "permit_id",
+        "call",
+        "legs",
+        "parties",
+        "pack",
+        "entries",
+        "audience",
+        "issued_at",
+        "not_after",
+        "key_id",
+    }
 )
 
 
@@ -43,8 +54,8 @@ _FIELDS = frozenset(
 class Position:
     """One packet of a received RTP stream.
 
-    `sequence` is the extended sequence number of RFC 3550 A.1 (cycles << 16 | seq, so up to 48 bits), `timestamp` the
-    32-bit RTP timestamp, `ssrc` 32 bits.
+    `sequence` is the extended sequence number of RFC 3550 A.1 (cycles << 16 | seq, so up to 48
+    bits), `timestamp` the 32-bit RTP timestamp, `ssrc` 32 bits.
     """
 
     ssrc: int
@@ -56,9 +67,10 @@ class Position:
 class Permit:
     """Which call may be kept, which legs of it, from which packet on, and on whose evidence.
 
-    `legs[x]` is the first position that may be kept; None means that nothing had been received when the notice ended,
-    so anything later may be. A leg that is not named may not be kept. `entries` are the event ids relied on, `pack` the
-    rule pack as `<id>/<version>`, `audience` a media node or `*`. `not_after` limits the first use only.
+    `legs[x]` is the first position that may be kept; None means that nothing had been received when
+    the notice ended, so anything later may be. A leg that is not named may not be kept. `entries`
+    are the event ids relied on, `pack` the rule pack as `<id>/<version>`, `audience` a media node
+    or `*`. `not_after` limits the first use only.
     """
 
     permit_id: str
@@ -82,7 +94,7 @@ class SignedPermit:
 
 
 def encode(permit: Permit) -> bytes:
-    """Give the bytes that are signed; a permit that `decode` would refuse raises `PermitError` (`malformed`)."""
+    """Give the bytes that are signed; what `decode` would refuse raises `PermitError`."""
     try:
         payload = canonical_json(_document(permit))
     except CanonicalError as error:
@@ -94,8 +106,8 @@ def encode(permit: Permit) -> bytes:
 def decode(payload: bytes) -> Permit:
     """Read a payload without checking any signature; use `verify` for bytes from elsewhere.
 
-    Strict: unknown, missing or repeated members, numbers out of range and bytes that are not the canonical spelling
-    all raise `PermitError` (`malformed`), whose text names the member.
+    Strict: unknown, missing or repeated members, numbers out of range and bytes that are not the
+    canonical spelling all raise `PermitError` (`malformed`), whose text names the member.
     """
     if len(payload) > MAX_PAYLOAD:
         raise _malformed(f"{len(payload)} octets, more than {MAX_PAYLOAD}")
@@ -121,9 +133,11 @@ def decode(payload: bytes) -> Permit:
 
 
 def sign(permit: Permit, private_key: Ed25519PrivateKey) -> SignedPermit:
-    """Encode and sign; the permit's `key_id` must name `private_key`, else `PermitError` (`unknown_key`)."""
+    """Encode and sign; `key_id` must name `private_key`, else `PermitError` (`unknown_key`)."""
     if permit.key_id != key_id(private_key.public_key()):
-        raise PermitError("unknown_key", f"the permit names key {permit.key_id}, the signing key is another")
+        raise PermitError(
+            "unknown_key", f"the permit names key {permit.key_id}, the signing key is another"
+        )
     payload = encode(permit)
     return SignedPermit(payload, private_key.sign(payload))
 
@@ -131,33 +145,44 @@ def sign(permit: Permit, private_key: Ed25519PrivateKey) -> SignedPermit:
 def verify(signed: SignedPermit, public_key: Ed25519PublicKey) -> Permit:
     """Check the signature, then read the payload.
 
-    Nothing is parsed before the signature holds. Raises `PermitError`: `bad_signature`, `unknown_key`, `malformed`.
-    Does not check the call, the audience or the time: `check_first_use` does.
+    Nothing is parsed before the signature holds. Raises `PermitError`: `bad_signature`,
+    `unknown_key`, `malformed`. Does not check the call, the audience or the time: `check_first_use`
+    does.
     """
     try:
         public_key.verify(signed.signature, signed.payload)
     except InvalidSignature as error:
-        raise PermitError("bad_signature", "the permit is not signed by the configured ledger key") from error
+        raise PermitError(
+            "bad_signature", "the permit is not signed by the configured ledger key"
+        ) from error
     permit = decode(signed.payload)
     if permit.key_id != key_id(public_key):
-        raise PermitError("unknown_key", f"signed by {key_id(public_key)} but names key {permit.key_id}")
+        raise PermitError(
+            "unknown_key", f"signed by {key_id(public_key)} but names key {permit.key_id}"
+        )
     return permit
 
 
-def check_first_use(permit: Permit, *, call: str, node: str, now: datetime, clock_skew: float = 2.0) -> None:
-    """Raise `PermitError` unless `node` may open the gate of `call` with this permit at `now` (UTC).
+def check_first_use(
+    permit: Permit, *, call: str, node: str, now: datetime, clock_skew: float = 2.0
+) -> None:
+    """Raise `PermitError` unless `node` may open the gate of `call` with it at `now` (UTC).
 
-    `clock_skew` seconds are granted between the ledger's clock and `now`, both ways. Meant for the first use only: a
-    permit that has opened the gate stays good until something ends it.
+    `clock_skew` seconds are granted between the ledger's clock and `now`, both ways. Meant for the
+    first use only: a permit that has opened the gate stays good until something ends it.
     """
     if permit.call != call:
         raise PermitError("other_call", f"the permit is for call {permit.call}, not {call}")
     if permit.audience not in (ANY_AUDIENCE, node):
         raise PermitError("other_audience", f"the permit is for {permit.audience}, this is {node}")
     if (permit.issued_at - now).total_seconds() > clock_skew:
-        raise PermitError("not_yet_valid", f"issued at {format_time(permit.issued_at)}, it is {format_time(now)}")
+        raise PermitError(
+            "not_yet_valid", f"issued at {format_time(permit.issued_at)}, it is {format_time(now)}"
+        )
     if (now - permit.not_after).total_seconds() > clock_skew:
-        raise PermitError("expired", f"to be used by {format_time(permit.not_after)}, it is {format_time(now)}")
+        raise PermitError(
+            "expired", f"to be used by {format_time(permit.not_after)}, it is {format_time(now)}"
+        )
 
 
 def _document(permit: Permit) -> dict[str, Any]:
@@ -209,9 +234,15 @@ def _time(document: dict[str, Any], member: str) -> datetime:
         raise _malformed(f"{member}: {error.detail}") from error
 
 
-def _names(document: dict[str, Any], member: str, allowed: frozenset[str] | None) -> tuple[str, ...]:
+def _names(
+    document: dict[str, Any], member: str, allowed: frozenset[str] | None
+) -> tuple[str, ...]:
     value = document[member]
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) and name for name in value):
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(name, str) and name for name in value)
+    ):
         raise _malformed(f"{member} must be a list of texts and not empty")
     if len(set(value)) != len(value):
         raise _malformed(f"{member} names something twice")
