@@ -1,0 +1,1 @@
+"""The outside: prompt files and the recorders' doors."""
