@@ -1,0 +1,1 @@
+"""The onrecord command: the five services on one machine."""
