@@ -11,7 +11,6 @@ from onrecord.sip.headers import Address, Headers
 from onrecord.sip.leg import Leg
 from onrecord.sip.message import Request, Response
 from onrecord.sip.transaction.base import HostPort
-from onrecord.sip.transaction.invite_client import InviteClient
 from onrecord.sip.uri import SipUri
 
 MAX_FORKS = 16
@@ -49,9 +48,7 @@ class ClientLeg(Leg):
         self.next_timer: float | None = None
         self.armed_for: float | None = None
         core.legs[self.id] = self
-        machine = core.layer.send_request(self._invite, self._peer, self, now)
-        assert isinstance(machine, InviteClient)  # an INVITE has no other machine
-        self._machine = machine
+        self._machine = core.layer.send_invite(self._invite, self._peer, self, now)
 
     def cancel(self, now: float) -> None:
         """Give up an unanswered call; the CANCEL waits for a first response (§9.1).
@@ -169,6 +166,7 @@ class ClientLeg(Leg):
         headers.add("To", str(invite.to))
         headers.add("Call-ID", invite.call_id)
         headers.add("CSeq", f"{invite.cseq.number} CANCEL")
-        self._core.send(Request("CANCEL", invite.uri, headers), self._peer, self, now)
+        cancel = Request("CANCEL", invite.uri, headers)
+        self._core.layer.send_request(cancel, self._peer, self, now)
         self.next_timer = now + self._core.layer.timers.give_up
         self._core.layer.arm(self)

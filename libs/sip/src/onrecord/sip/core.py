@@ -12,7 +12,7 @@ from onrecord.sip.events import Event, LegId
 from onrecord.sip.headers import BRANCH_COOKIE
 from onrecord.sip.message import Request, Response
 from onrecord.sip.transaction.base import HostPort, Timers, TransactionKey
-from onrecord.sip.transaction.layer import TransactionLayer, TransactionUser
+from onrecord.sip.transaction.layer import TransactionLayer
 from onrecord.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -49,10 +49,6 @@ class Core:
         except AddressValueError:
             return otherwise
         return host, port
-
-    def send(self, request: Request, peer: HostPort, user: TransactionUser, now: float) -> None:
-        """Start a client transaction; every request goes out through here."""
-        self.layer.send_request(request, peer, user, now)
 
     def describe(self, message: Request | Response, body: bytes) -> None:
         """Give a message what an INVITE and its answers carry: Contact, Allow, a description."""

@@ -20,7 +20,6 @@ from onrecord.sip.headers import Headers
 from onrecord.sip.message import MalformedRequest, Request, Response, parse
 from onrecord.sip.server_leg import ServerLeg
 from onrecord.sip.transaction.base import HostPort, Outbox, Timers
-from onrecord.sip.transaction.invite_server import InviteServer
 
 MAX_TRANSACTIONS = 100_000
 
@@ -202,8 +201,7 @@ class Endpoint:
         if request.contact is None:
             self._respond(request, addr, 400, now)
             return
-        machine = layer.open_server(request, request.via.response_address(addr))
-        assert isinstance(machine, InviteServer)  # an INVITE has no other machine
+        machine = layer.open_invite(request, request.via.response_address(addr))
         ServerLeg(self._core, request, machine, addr).trying(now)
 
     def _respond(

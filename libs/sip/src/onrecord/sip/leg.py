@@ -63,7 +63,7 @@ class Leg:
         self._core.describe(request, body)
         self._reinvite = request
         peer = self._core.destination(self._dialog.next_hop, self._dialog.peer)
-        self._core.send(request, peer, self, now)
+        self._core.layer.send_invite(request, peer, self, now)
 
     def answer(self, body: bytes, now: float) -> None:
         """Accept the INVITE or re-INVITE that waits for an answer; nothing if none waits."""
@@ -180,7 +180,7 @@ class Leg:
     def _send_in(self, dialog: Dialog, method: str, now: float) -> None:
         request = dialog.request(method, self._core.via())
         peer = self._core.destination(dialog.next_hop, dialog.peer)
-        self._core.send(request, peer, self, now)
+        self._core.layer.send_request(request, peer, self, now)
 
     def _send_late_bye(self, now: float) -> None:
         if self._bye_waits_for_ack:

@@ -79,12 +79,16 @@ class TransactionLayer:
 
     def open_server(self, request: Request, peer: HostPort) -> ServerMachine:
         """Start a server transaction whose responses go to `peer`."""
-        kind = InviteServer if request.method == "INVITE" else NonInviteServer
-        machine = kind(request, peer, self.outbox, self.timers)
-        self._servers[machine.key] = machine
-        if not request.to.tag:
-            machine.identity = _identity(request)
-            self._identities[machine.identity] = machine.key
+        if request.method == "INVITE":
+            return self.open_invite(request, peer)
+        machine = NonInviteServer(request, peer, self.outbox, self.timers)
+        self._keep(machine, request)
+        return machine
+
+    def open_invite(self, request: Request, peer: HostPort) -> InviteServer:
+        """Start a server transaction for an INVITE."""
+        machine = InviteServer(request, peer, self.outbox, self.timers)
+        self._keep(machine, request)
         return machine
 
     def respond(self, machine: ServerMachine, response: Response, now: float) -> None:
@@ -100,10 +104,17 @@ class TransactionLayer:
 
     def send_request(
         self, request: Request, peer: HostPort, user: TransactionUser, now: float
-    ) -> ClientMachine:
-        """Start a client transaction."""
-        kind = InviteClient if request.method == "INVITE" else NonInviteClient
-        machine = kind(request, peer, self.outbox, self.timers, now)
+    ) -> None:
+        """Start a client transaction for anything but an INVITE or an ACK."""
+        machine = NonInviteClient(request, peer, self.outbox, self.timers, now)
+        self._clients[machine.key] = machine, user
+        self.arm(machine)
+
+    def send_invite(
+        self, request: Request, peer: HostPort, user: TransactionUser, now: float
+    ) -> InviteClient:
+        """Start a client transaction for an INVITE."""
+        machine = InviteClient(request, peer, self.outbox, self.timers, now)
         self._clients[machine.key] = machine, user
         self.arm(machine)
         return machine
@@ -143,6 +154,12 @@ class TransactionLayer:
             if timed_out and isinstance(timed, InviteClient | NonInviteClient):
                 self._clients[timed.key][1].on_timeout(timed.request, now)
             self.arm(timed)
+
+    def _keep(self, machine: ServerMachine, request: Request) -> None:
+        self._servers[machine.key] = machine
+        if not request.to.tag:
+            machine.identity = _identity(request)
+            self._identities[machine.identity] = machine.key
 
     def _forget(self, machine: Machine) -> None:
         if isinstance(machine, InviteServer | NonInviteServer):
