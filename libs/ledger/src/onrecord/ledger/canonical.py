@@ -1,13 +1,11 @@
-"""Canonical bytes of a ledger entry, and its leaf hash.
+"""Canonical bytes of a ledger entry: what a leaf of the tree is the hash of.
 
-RFC 8785 (JSON Canonicalization Scheme) gives one spelling of one value; RFC 9162 §2.1.1 gives the
-leaf. These bytes are frozen: whatever was written once must hash to the same leaf for as long as
-anybody keeps a proof.
+RFC 8785 (JSON Canonicalization Scheme) gives one spelling of one value. The bytes are frozen:
+whatever was written once must hash to the same leaf for as long as anybody keeps a proof.
 """
 
 import base64
 import binascii
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -128,11 +126,6 @@ def decode_entry(data: bytes) -> CanonicalEntry:
             name: _commitment(name, value) for name, value in _object(document, "sealed").items()
         },
     )
-
-
-def leaf_hash(canonical: bytes) -> bytes:
-    """Hash an entry's canonical bytes into its leaf: SHA-256(0x00 || bytes), RFC 9162 §2.1.1."""
-    return hashlib.sha256(b"\x00" + canonical).digest()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -35,3 +35,10 @@ class PermitError(LedgerError):
     Reasons: `malformed`, `bad_signature`, `unknown_key`, `other_call`, `other_audience`,
     `not_yet_valid`, `expired`.
     """
+
+
+class ProofError(LedgerError):
+    """A Merkle proof that does not hold.
+
+    Reasons: `bad_size`, `bad_hash`, `bad_length`, `root_mismatch`.
+    """
