@@ -37,21 +37,19 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     credentials = [{"accessKey": KEY, "secretKey": SECRET}]
     identity = {"name": "app", "credentials": credentials, "actions": actions}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    names = ("master", "volume", "filer", "s3", "admin")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    doors = [f"{name}.port" for name in ("master", "volume", "filer", "s3", "admin")]
+    doors += [f"{door}.grpc" for door in doors]
+    ports = dict(zip(doors, free_ports(len(doors)), strict=True))
     command = [
         str(Path(sys.executable).with_name("weed")), "-logtostderr=true", "mini",
         f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder}/s3.json",
         "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
         "-s3.port.lance=0", "-s3.port.iceberg=0",
     ]  # fmt: skip
-    for name, port in ports.items():
-        command.append(f"-{name}.port={port}")
-    for name, port in zip(names, free_ports(len(names)), strict=True):
-        command.append(f"-{name}.port.grpc={port}")
+    command += [f"-{door}={port}" for door, port in ports.items()]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
-        yield f"http://127.0.0.1:{ports['s3']}"
+        yield f"http://127.0.0.1:{ports['s3.port']}"
         server.kill()
         server.wait(10)
 
@@ -81,17 +79,19 @@ async def make_bucket(endpoint: str) -> None:
 
 @pytest.fixture(params=["folder", "s3"])
 async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    s3_endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[ObjectStore]:
     """An empty name space in each kind of store."""
     if request.param == "folder":
         opened = open_store(str(tmp_path))
     else:
-        endpoint = request.getfixturevalue("s3_endpoint")
-        await make_bucket(endpoint)
+        await make_bucket(s3_endpoint)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        opened = open_store(f"s3://{BUCKET}?endpoint={endpoint}")
+        opened = open_store(f"s3://{BUCKET}?endpoint={s3_endpoint}")
     yield opened
     await opened.close()
 
