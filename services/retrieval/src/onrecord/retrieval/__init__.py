@@ -1,0 +1,1 @@
+"""Finds recordings and releases them, every release preceded by an entry in the ledger."""

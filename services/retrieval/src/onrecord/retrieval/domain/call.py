@@ -1,0 +1,48 @@
+"""A call as the index holds it: a summary to search by, and every fact in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Call:
+    """The summary of a call: the fold of its facts up to `last_seq` (-1: none yet).
+
+    Times are as `onrecord.contracts.event.format_time` writes them, so that their order as text is
+    their order in time; what is not known is empty.
+    """
+
+    call: str
+    last_seq: int = -1
+    started_at: str = ""
+    answered_at: str = ""
+    ended_at: str = ""
+    direction: str = ""
+    line: str = ""
+    business_unit: str = ""
+    verdict: str = ""
+    causes: tuple[str, ...] = ()
+    rule: str = ""
+    kept_seconds: Mapping[str, float] = field(default_factory=dict)
+    weakest_grade: str = ""
+
+    @property
+    def longest_kept_seconds(self) -> float:
+        """How much is kept of the leg of which most is kept."""
+        return max(self.kept_seconds.values(), default=0.0)
+
+
+@dataclass(frozen=True)
+class TimelineFact:
+    """One committed fact: the open fields as JSON text, of the sealed ones only the names."""
+
+    index: int
+    seq: int
+    event_id: str
+    type: str
+    time: str
+    recorded_at: str
+    fields_json: str
+    sealed: tuple[str, ...]
