@@ -1,0 +1,379 @@
+"""The mover's core, without sockets: packets, commands and the time in; sends and records out.
+
+A call has up to two legs. What one leg sends goes to the other once the call is bridged, under the
+other leg's own numbers; nothing is transcoded. What a leg sends is captured from the end of the
+notice that it was given, or when the writer says so. A played prompt takes a leg's ear for its
+length and is captured always: it is a leg of its own, holding machine audio only.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from onrecord.ledger.permit import Position
+from onrecord.media_recorder.mover.flow import Flow
+from onrecord.media_recorder.mover.playback import Playback, PlayReport
+from onrecord.media_recorder.mover.source import Address
+from onrecord.media_recorder.mover.tee import RecordSink, Tee
+from onrecord.media_recorder.ring import SLOTS, Kind, Record
+from onrecord.rtp import dtmf
+from onrecord.rtp.errors import MalformedEvent, MalformedPacket
+from onrecord.rtp.packet import Packet, parse
+from onrecord.rtp.stream import OutboundStream, Sent
+
+MAX_CALLS: Final = 5000
+MAX_EVENTS: Final = 10_000
+# Plays remembered per call, so that a repeated request finds its report.
+MAX_PLAYS: Final = 64
+
+
+class Bridge(StrEnum):
+    """The rule by which the parties begin to hear each other."""
+
+    NOW = "now"
+    AFTER_NOTICES = "after_notices"
+    ON_PERMIT = "on_permit"
+
+
+class MoverRefused(Exception):
+    """A command that cannot be done; `reason` is a closed slug."""
+
+    def __init__(self, reason: str) -> None:
+        """Refuse for this reason."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Send(NamedTuple):
+    """A datagram to be sent from a flow's own port."""
+
+    flow: int
+    datagram: bytes
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class LegMedia:
+    """What signalling knows of a leg; None where it does not know yet."""
+
+    leg: str
+    remote: Address | None = None
+    audio: int | None = None
+    telephone_event: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to play: payload frames of one codec, each `samples` timestamp units long."""
+
+    notice: str
+    leg: str
+    payload_type: int
+    frames: tuple[bytes, ...]
+    samples: int
+    is_notice: bool
+
+
+class Happening(NamedTuple):
+    """Something that the writer should know: `report` for a played prompt, else a digit or none."""
+
+    call: str
+    leg: str
+    what: str
+    report: PlayReport | None = None
+    digit: str = ""
+    duration_ms: int = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """One call's legs and how they are joined; `tag` is the writer's own, for its successor."""
+
+    call: str
+    tag: str
+    bridge: Bridge
+    flows: dict[str, Flow]
+    notices_due: set[str]
+    bridged: bool = False
+    closed: bool = False
+    reports: dict[tuple[str, str], PlayReport] = field(default_factory=dict)
+
+
+class Engine:
+    """All calls of one mover. `random_bits(n)` gives n random bits; clocks come as arguments."""
+
+    def __init__(self, sink: RecordSink, random_bits: Callable[[int], int]) -> None:
+        """Begin with no call."""
+        self.calls: dict[str, Call] = {}
+        self.happenings: deque[Happening] = deque(maxlen=MAX_EVENTS)
+        self._flows: dict[int, Flow] = {}
+        self._playing: dict[int, Flow] = {}
+        self._tee = Tee(sink)
+        self._random_bits = random_bits
+        self._next_flow = 0
+
+    @property
+    def idle(self) -> bool:
+        """True while no leg is open: nothing can arrive and nothing is due."""
+        return all(flow.closed for flow in self._flows.values())
+
+    def open(
+        self, call: str, tag: str, legs: Sequence[LegMedia], bridge: Bridge, notices: set[str]
+    ) -> Call:
+        """Make a call; the same call again is given as it is. Raises `MoverRefused`."""
+        if call in self.calls:
+            return self.calls[call]
+        if len(self.calls) >= MAX_CALLS:
+            raise MoverRefused("mover_full")
+        made = Call(call, tag, bridge, {}, set(notices), bridged=bridge is Bridge.NOW)
+        for leg in legs:
+            flow = self._new_flow(call, leg.leg)
+            made.flows[leg.leg] = self._flows[flow.number] = flow
+        self.calls[call] = made
+        self.update(call, legs, None)
+        return made
+
+    def update(self, call: str, legs: Sequence[LegMedia], bridge: Bridge | None) -> None:
+        """Take what became known of legs, and a new rule for joining them if one is given."""
+        found = self.call(call)
+        for leg in legs:
+            flow = self.flow(call, leg.leg)
+            if leg.remote is not None:
+                flow.source.signal(leg.remote)
+            if leg.audio is not None:
+                flow.audio, flow.telephone_event = leg.audio, leg.telephone_event
+        if bridge is not None:
+            found.bridge = bridge
+            self._join(found)
+
+    def play(self, call: str, prompt: Prompt, now: float, utc_ns: int) -> PlayReport | None:
+        """Begin a prompt, unless it was played (its report is given) or is being played.
+
+        Ends at once, with a report that says why, where it cannot be played.
+        """
+        found, flow = self.call(call), self.flow(call, prompt.leg)
+        if known := found.reports.get((prompt.notice, prompt.leg)):
+            return known
+        running = flow.playback
+        if running is not None:
+            if running.notice == prompt.notice:
+                return None
+            raise MoverRefused("leg_busy")
+        playback = Playback(
+            prompt.notice,
+            prompt.leg,
+            prompt.payload_type,
+            prompt.frames,
+            prompt.samples,
+            prompt.samples / flow.outbound.clock_rate,
+            now,
+            prompt.is_notice,
+        )
+        if reason := self._unplayable(flow, prompt):
+            return self._finish(found, flow, playback, utc_ns, reason)
+        flow.playback, self._playing[flow.number] = playback, flow
+        return None
+
+    def capture(self, call: str, legs: Sequence[str], *, on: bool) -> None:
+        """Begin or end capturing what these legs send; ends at once, begins with what is new."""
+        for leg in legs:
+            flow = self.flow(call, leg)
+            if on:
+                flow.capture()
+            else:
+                flow.capturing = False
+
+    def join(self, call: str, *, bridged: bool) -> None:
+        """Let the parties hear each other, or not, whatever the rule says."""
+        self.call(call).bridged = bridged
+
+    def close(self, call: str, utc_ns: int) -> None:
+        """End everything on a call; its flows stay known until it is forgotten."""
+        found = self.call(call)
+        found.closed = True
+        for flow in found.flows.values():
+            if flow.playback is not None:
+                self._finish(found, flow, flow.playback, utc_ns, "leg_closed")
+            flow.closed, flow.capturing = True, False
+
+    def forget(self, call: str) -> None:
+        """Drop a closed call, when the writer has read all that it captured."""
+        found = self.calls.pop(call, None)
+        for flow in found.flows.values() if found else ():
+            for number in (flow.number, flow.service):
+                self._tee.forget(number)
+            del self._flows[flow.number]
+
+    def call(self, call: str) -> Call:
+        """Give a call; raises `MoverRefused`."""
+        try:
+            return self.calls[call]
+        except KeyError:
+            raise MoverRefused("unknown_call") from None
+
+    def flow(self, call: str, leg: str) -> Flow:
+        """Give a leg of a call; raises `MoverRefused`."""
+        try:
+            return self.call(call).flows[leg]
+        except KeyError:
+            raise MoverRefused("unknown_leg") from None
+
+    def ring_full(self, flow: Flow) -> int:
+        """How many packets of and to this leg found no room in the ring."""
+        return self._tee.ring_full[flow.number] + self._tee.ring_full[flow.service]
+
+    def receive(
+        self, number: int, datagram: bytes, source: Address, now: float, utc_ns: int
+    ) -> Send | None:
+        """Take a datagram that arrived at a flow's port; give what it becomes on the other leg."""
+        flow = self._flows.get(number)
+        if flow is None or flow.closed:
+            return None
+        try:
+            packet = parse(datagram)
+        except MalformedPacket:
+            flow.counters.malformed += 1
+            return None
+        if not flow.expects(packet):
+            flow.counters.unexpected_type += 1
+            return None
+        if not flow.source.accepts(source, packet, now):
+            flow.counters.foreign += 1
+            return None
+        extended = flow.note(packet, utc_ns)
+        if flow.counters.received == 1:
+            self.happenings.append(Happening(flow.call, flow.leg, "first_packet"))
+        if packet.payload_type == flow.telephone_event:
+            self._collect_digit(flow, packet)
+        self._capture(flow, flow.record(packet, extended, utc_ns))
+        return self._forward(flow, packet, datagram, now)
+
+    def tick(self, now: float, utc_ns: int) -> list[Send]:
+        """Give the frames of prompts that are due."""
+        self._tee.flush()
+        sends = []
+        for flow in list(self._playing.values()):
+            playback, remote = flow.playback, flow.remote
+            if playback is None or remote is None:
+                continue
+            while (payload := playback.next_frame(now)) is not None:
+                datagram = self._play_frame(flow, playback, payload, now, utc_ns)
+                sends.append(Send(flow.number, datagram, remote))
+            if playback.finished:
+                self._finish(self.calls[flow.call], flow, playback, utc_ns, "")
+        return sends
+
+    def _new_flow(self, call: str, leg: str) -> Flow:
+        while (number := self._next_flow % (1 << 32)) % SLOTS in {
+            taken % SLOTS for taken in self._flows
+        }:
+            self._next_flow += 2
+        self._next_flow += 2
+        ssrc, sequence, timestamp = (self._random_bits(bits) for bits in (32, 15, 32))
+        return Flow(number, call, leg, OutboundStream(ssrc, sequence, timestamp, 8000))
+
+    def _unplayable(self, flow: Flow, prompt: Prompt) -> str:
+        if flow.closed:
+            return "leg_closed"
+        if flow.remote is None:
+            return "no_remote_address"
+        return "" if prompt.frames and flow.audio == prompt.payload_type else "no_codec"
+
+    def _play_frame(
+        self, flow: Flow, playback: Playback, payload: bytes, now: float, utc_ns: int
+    ) -> bytes:
+        sent = flow.outbound.play(playback.payload_type, payload, playback.samples, now)
+        playback.note(sent, payload, utc_ns)
+        flow.counters.played += 1
+        self._capture(flow, _played_record(flow, playback, sent, payload, utc_ns))
+        return sent.datagram
+
+    def _finish(
+        self, call: Call, flow: Flow, playback: Playback, utc_ns: int, reason: str
+    ) -> PlayReport:
+        report = playback.report(flow.received, utc_ns, reason)
+        flow.playback = None
+        flow.outbound.pause()
+        self._playing.pop(flow.number, None)
+        if len(call.reports) == MAX_PLAYS:
+            del call.reports[next(iter(call.reports))]
+        if report.packets or report.complete:
+            call.reports[playback.notice, playback.leg] = report
+        self.happenings.append(Happening(flow.call, flow.leg, "played", report))
+        if playback.is_notice and report.complete:
+            # In this very step, so that no packet falls between the report and the capture.
+            flow.notice_ended()
+            call.notices_due.discard(flow.leg)
+            self._join(call)
+        return report
+
+    def _join(self, call: Call) -> None:
+        if call.bridge is Bridge.NOW or (
+            call.bridge is Bridge.AFTER_NOTICES and not call.notices_due
+        ):
+            call.bridged = True
+
+    def _capture(self, flow: Flow, record: Record | None) -> None:
+        if record is None:
+            return
+        if not self._tee.put(record):
+            flow.counters.ring_full += 1
+        elif record.kind is Kind.MASKED:
+            flow.counters.masked += 1
+        else:
+            flow.counters.teed += 1
+
+    def _forward(self, flow: Flow, packet: Packet, datagram: bytes, now: float) -> Send | None:
+        call = self.calls[flow.call]
+        other = next((one for one in call.flows.values() if one is not flow), None)
+        if not call.bridged or other is None or other.remote is None:
+            flow.counters.before_bridge += 1
+            return None
+        if other.playback is not None:
+            flow.counters.while_playing += 1
+            return None
+        payload_type = packet.payload_type
+        if payload_type == flow.telephone_event:
+            if other.telephone_event is None:
+                flow.counters.unexpected_type += 1
+                return None
+            payload_type = other.telephone_event
+        sent = other.outbound.relay(packet, datagram, payload_type, now)
+        if sent is None:
+            flow.counters.late += 1
+            return None
+        other.counters.forwarded += 1
+        return Send(other.number, sent.datagram, other.remote)
+
+    def _collect_digit(self, flow: Flow, packet: Packet) -> None:
+        try:
+            pressed = flow.digits.feed(packet.timestamp, dtmf.parse(packet.payload))
+        except MalformedEvent:
+            flow.counters.malformed += 1
+            return
+        for digit, duration in pressed:
+            milliseconds = duration * 1000 // flow.outbound.clock_rate
+            happening = Happening(flow.call, flow.leg, "dtmf", None, digit, milliseconds)
+            self.happenings.append(happening)
+
+
+def _played_record(
+    flow: Flow, playback: Playback, sent: Sent, payload: bytes, utc_ns: int
+) -> Record:
+    return Record(
+        flow.service,
+        Kind.FRAME,
+        playback.payload_type,
+        sent.ssrc,
+        sent.sequence,
+        sent.timestamp,
+        utc_ns,
+        payload,
+    )
+
+
+def positions(call: Call) -> Mapping[str, Position | None]:
+    """How far each leg's own audio has come."""
+    return {leg: flow.received for leg, flow in call.flows.items()}

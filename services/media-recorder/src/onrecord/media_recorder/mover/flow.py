@@ -1,0 +1,128 @@
+"""One leg as the mover sees it: what it receives, from whom, and what may be kept of it."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from onrecord.ledger.permit import Position
+from onrecord.media_recorder.mover.playback import Playback
+from onrecord.media_recorder.mover.source import Address, SourceCheck
+from onrecord.media_recorder.ring import Kind, Record
+from onrecord.rtp.dtmf import DigitCollector
+from onrecord.rtp.packet import Packet
+from onrecord.rtp.sequence import SequenceTracker
+from onrecord.rtp.stream import OutboundStream
+
+# RFC 3389: comfort noise belongs to the audio and may come with any codec at 8 kHz.
+COMFORT_NOISE: Final = 13
+# A source of more SSRCs than this is not a telephone; the oldest are forgotten.
+MAX_SOURCES: Final = 16
+
+
+@dataclass(slots=True)
+class Counters:
+    """What became of every datagram that reached a leg's port, and what the leg was sent."""
+
+    received: int = 0
+    forwarded: int = 0
+    played: int = 0
+    teed: int = 0
+    masked: int = 0
+    malformed: int = 0
+    foreign: int = 0
+    unexpected_type: int = 0
+    before_bridge: int = 0
+    while_playing: int = 0
+    late: int = 0
+    ring_full: int = 0
+
+
+@dataclass(slots=True)
+class Flow:
+    """One leg of a call. `number` is its flow in the ring, `number + 1` that of what it is played.
+
+    `capturing` is the tee: records go to the ring. Whether packets are forwarded is the call's
+    matter. `floors` says, per SSRC, up to which number packets were sent before capturing began.
+    """
+
+    number: int
+    call: str
+    leg: str
+    outbound: OutboundStream
+    source: SourceCheck = field(default_factory=SourceCheck)
+    audio: int | None = None
+    telephone_event: int | None = None
+    port: int = 0
+    capturing: bool = False
+    closed: bool = False
+    playback: Playback | None = None
+    received: Position | None = None
+    last_arrival_ns: int = 0
+    counters: Counters = field(default_factory=Counters)
+    digits: DigitCollector = field(default_factory=DigitCollector)
+    trackers: dict[int, SequenceTracker] = field(default_factory=dict)
+    floors: dict[int, int] = field(default_factory=dict)
+    before_notice: frozenset[int] = frozenset()
+
+    @property
+    def service(self) -> int:
+        """The flow number of what is played to this leg."""
+        return self.number + 1
+
+    @property
+    def remote(self) -> Address | None:
+        """Where this leg is sent its RTP: only ever what was signalled."""
+        return self.source.signalled
+
+    def expects(self, packet: Packet) -> bool:
+        """Say whether the payload type was agreed; before an agreement any may be."""
+        if self.audio is None:
+            return True
+        return packet.payload_type in (self.audio, self.telephone_event, COMFORT_NOISE)
+
+    def note(self, packet: Packet, arrival_ns: int) -> int | None:
+        """Count an accepted packet; give its extended number, None if it can have none."""
+        self.counters.received += 1
+        self.last_arrival_ns = arrival_ns
+        tracker = self.trackers.get(packet.ssrc)
+        if tracker is None:
+            if len(self.trackers) == MAX_SOURCES:
+                del self.trackers[next(iter(self.trackers))]
+            tracker = self.trackers[packet.ssrc] = SequenceTracker(packet.sequence)
+        extended = tracker.extend(packet.sequence)
+        if extended is not None and extended == tracker.highest:
+            self.received = Position(packet.ssrc, extended, packet.timestamp)
+        return extended
+
+    def capture(self) -> None:
+        """Begin to capture: what is sent from now on, not what is late from before."""
+        if not self.capturing:
+            self.capturing = True
+            self.floors = {ssrc: tracker.highest for ssrc, tracker in self.trackers.items()}
+
+    def notice_ended(self) -> None:
+        """Begin to capture at a notice's end: an SSRC that spoke before it is only the current one.
+
+        A permit can name one position per leg; any other source counts only if it is new.
+        """
+        current = self.received.ssrc if self.received else None
+        self.before_notice = frozenset(self.trackers) - {current}
+        self.capturing = False
+        self.capture()
+
+    def record(self, packet: Packet, extended: int | None, arrival_ns: int) -> Record | None:
+        """Give what the ring is to hold of an accepted packet; None if nothing may be captured."""
+        if not self.capturing or extended is None or packet.ssrc in self.before_notice:
+            return None
+        if extended <= self.floors.get(packet.ssrc, -1):
+            return None
+        masked = packet.payload_type == self.telephone_event
+        return Record(
+            self.number,
+            Kind.MASKED if masked else Kind.FRAME,
+            packet.payload_type,
+            packet.ssrc,
+            extended,
+            packet.timestamp,
+            arrival_ns,
+            b"" if masked else packet.payload,
+        )

@@ -1,0 +1,145 @@
+"""The process around the engine: one thread, one epoll, a tick of 2 ms while a leg is open."""
+
+import contextlib
+import os
+import random
+import select
+import signal
+import socket
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from onrecord.media_recorder.memory import lock_mapping
+from onrecord.media_recorder.mover.control import (
+    Control,
+    Json,
+    MalformedMessage,
+    Messages,
+    encode,
+)
+from onrecord.media_recorder.mover.engine import Engine
+from onrecord.media_recorder.mover.sockets import LegSockets
+from onrecord.media_recorder.ring import Ring
+
+TICK: Final = 0.002
+# With no leg open only the control socket can wake it; a signal interrupts the wait.
+IDLE: Final = 1.0
+WRITER_BUFFER: Final = 4 << 20
+
+
+class Mover:
+    """Owns the ring, the legs' sockets and the control socket until it is told to stop."""
+
+    def __init__(self, path: Path, host: str, ports: range, ring_octets: int) -> None:
+        """Make the ring and listen on `path`, which only this user may open. Raises OSError."""
+        self._epoll = select.epoll()
+        self._ring = Ring.create(ring_octets)
+        locked = lock_mapping(self._ring.map)
+        self._engine = Engine(self._ring, random.SystemRandom().getrandbits)
+        self._legs = LegSockets(host, ports, self._epoll)
+        about: Json = {"mover": "sockets", "locked": locked, "pid": os.getpid(), "host": host}
+        self._control = Control(self._engine, self._ring, self._legs, about)
+        self._listener = _listen(path)
+        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+        self._writer: socket.socket | None = None
+        self._messages = Messages()
+        self._stopping = False
+
+    def run(self) -> None:
+        """Move packets until SIGTERM or SIGINT."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        while not self._stopping:
+            if self._engine.idle:
+                ready = self._epoll.poll(IDLE)
+            else:
+                # Draining on a tick costs a third of waking for every packet.
+                time.sleep(TICK)
+                ready = self._epoll.poll(0)
+            self._step([descriptor for descriptor, _ in ready])
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _step(self, ready: list[int]) -> None:
+        writer = self._writer.fileno() if self._writer else None
+        for descriptor in ready:
+            if descriptor == self._listener.fileno():
+                self._accept()
+            elif descriptor == writer:
+                self._take_commands()
+            else:
+                self._take_packets(descriptor)
+        for send in self._engine.tick(time.monotonic(), time.time_ns()):
+            self._legs.send(send)
+        for happening in self._control.happenings():
+            self._tell(happening)
+
+    def _take_packets(self, descriptor: int) -> None:
+        for flow, datagram, source in self._legs.drain(descriptor):
+            send = self._engine.receive(flow, datagram, source, time.monotonic(), time.time_ns())
+            if send is not None:
+                self._legs.send(send)
+
+    def _accept(self) -> None:
+        accepted, _ = self._listener.accept()
+        self._drop_writer()
+        # Small answers to one local peer: a writer that does not read them for 4 MiB is gone.
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WRITER_BUFFER)
+        accepted.setblocking(False)
+        self._writer, self._messages = accepted, Messages()
+        self._epoll.register(accepted.fileno(), select.EPOLLIN)
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._epoll.unregister(self._writer.fileno())
+            self._writer.close()
+            self._writer = None
+
+    def _take_commands(self) -> None:
+        writer = self._writer
+        if writer is None:
+            return
+        try:
+            data = writer.recv(1 << 18)
+            requests = self._messages.feed(data)
+        except BlockingIOError:
+            return
+        except (OSError, MalformedMessage):
+            self._drop_writer()
+            return
+        if not data:
+            self._drop_writer()
+        for request in requests:
+            answer = self._control.handle(request, time.monotonic(), time.time_ns())
+            self._tell(answer, with_ring=request.get("do") == "attach")
+
+    def _tell(self, message: Json, *, with_ring: bool = False) -> None:
+        if self._writer is None:
+            return
+        data = encode(message)
+        try:
+            if with_ring:
+                sent = socket.send_fds(self._writer, [data], [self._ring.descriptor])
+            else:
+                sent = self._writer.send(data)
+        except OSError:
+            sent = 0
+        if sent != len(data):
+            self._drop_writer()
+
+
+def _listen(path: Path) -> socket.socket:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(4)
+    return listener
