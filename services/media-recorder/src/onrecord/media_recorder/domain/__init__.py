@@ -1,0 +1,1 @@
+"""What may be kept, what is missing, and what is played: pure rules, no clock and no files."""
