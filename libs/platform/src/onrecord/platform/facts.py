@@ -19,7 +19,7 @@ from onrecord.platform.clock import monotonic
 from onrecord.platform.errors import Unavailable
 from onrecord.platform.grpc import RETRYABLE
 from onrecord.platform.journal import Journal
-from onrecord.platform.telemetry import get_logger, traceparent
+from onrecord.platform.telemetry import continued, get_logger, traceparent
 
 log = get_logger()
 
@@ -125,10 +125,14 @@ class FactWriter:
 
     async def _send_batch(self) -> bool:
         """Send the oldest facts; False when the ledger gave no definite answer."""
-        batch = list(itertools.islice(self._queue, self._batch_size))
+        trace = self._queue[0][1].traceparent
+        first = itertools.islice(self._queue, self._batch_size)
+        # One trace a request: the ledger's span then belongs to the call that caused the facts.
+        batch = list(itertools.takewhile(lambda item: item[1].traceparent == trace, first))
         try:
             request = pb.AppendRequest(events=[to_wire(event) for _, event in batch])
-            await self._ledger.Append(request, timeout=APPEND_TIMEOUT)
+            with continued(trace):
+                await self._ledger.Append(request, timeout=APPEND_TIMEOUT)
         except grpc.aio.AioRpcError as error:
             if error.code() in RETRYABLE:
                 return False

@@ -73,7 +73,7 @@ Build = Callable[[S, Chassis], Service]
 def serve(name: str, settings_class: type[S], build: Build[S]) -> None:
     """Run a service until SIGTERM or SIGINT; exits 2 on bad settings, 1 when it cannot go on."""
     settings = load(settings_class)
-    telemetry.configure(name, settings.node)
+    telemetry.configure(name, settings.node, settings.spans)
     try:
         uvloop.run(_run(name, settings, build))
     # The last line of defence: say why, as one log line, and let the supervisor start it again.

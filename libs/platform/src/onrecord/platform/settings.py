@@ -34,6 +34,7 @@ class ServiceSettings(BaseSettings):
     tls_cert: Path | None = Field(default=None, description="PEM certificate for mutual TLS")
     tls_key: Path | None = Field(default=None, description="PEM private key for mutual TLS")
     tls_ca: Path | None = Field(default=None, description="PEM certificates of the peers' CA")
+    spans: Path | None = Field(default=None, description="folder that keeps spans as JSON lines")
     drain_seconds: float = Field(default=5.0, gt=0, description="longest wait for work at stop")
 
 

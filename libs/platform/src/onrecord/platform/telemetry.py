@@ -6,14 +6,17 @@ Traces leave by OTLP when the standard variable OTEL_EXPORTER_OTLP_ENDPOINT is s
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
-from opentelemetry import metrics, propagate, trace
+from onrecord.platform.spans import FileSpanExporter
+from opentelemetry import context, metrics, propagate, trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
@@ -24,13 +27,19 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 NAME = "onrecord"
 
 
-def configure(service: str, node: str) -> None:
-    """Set up logs, traces and metrics of this process; called once, before anything else."""
+def configure(service: str, node: str, spans: Path | None = None) -> None:
+    """Set up logs, traces and metrics of this process; called once, before anything else.
+
+    With `spans`, ended spans are also kept as JSON lines in that folder.
+    """
     _configure_logs(service)
     resource = Resource.create({"service.name": service, "service.instance.id": node})
     traces = TracerProvider(resource=resource)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    if spans is not None:
+        exporter = FileSpanExporter(spans, service)
+        traces.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
     trace.set_tracer_provider(traces)
     metrics.set_meter_provider(
         MeterProvider(resource=resource, metric_readers=[PrometheusMetricReader()])
@@ -67,12 +76,22 @@ def traceparent() -> str:
     return carrier.get("traceparent", "")
 
 
+@contextlib.contextmanager
+def continued(parent: str) -> Iterator[None]:
+    """Work below the span that a W3C traceparent names; an empty or malformed one names none."""
+    token = context.attach(propagate.extract({"traceparent": parent}, context.Context()))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
 def _add_trace(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = f"{context.trace_id:032x}"
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = f"{span.trace_id:032x}"
     return event
 
 
