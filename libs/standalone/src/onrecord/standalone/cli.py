@@ -1,0 +1,190 @@
+"""The `onrecord` command."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from onrecord.standalone import demo as demonstration
+from onrecord.standalone import present
+from onrecord.standalone.doors import Listener, retrieval
+from onrecord.standalone.errors import StandaloneError
+from onrecord.standalone.present import Printer
+from onrecord.standalone.stack import StackOptions
+from onrecord.standalone.up import run_up
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 refused or a check does not hold, 2 a wrong request, 3 the stack is "
+    "not running or did not come up, 4 the data folder is in use, 130 interrupted."
+)
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Open, lawful call recording for contact centres: the whole product on one machine.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[Path, typer.Option(help="The folder that holds everything of a stack.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")]
+CallId = Annotated[str, typer.Argument(help="The call's id, as `onrecord calls` shows it.")]
+Purpose = Annotated[
+    str,
+    typer.Option(
+        help="What for: training, supervision, customer_service, quality, disputes or regulation."
+    ),
+]
+Person = Annotated[
+    str, typer.Option(help="Who listens, for the access entry.", default_factory=getpass.getuser)
+]
+
+DEFAULT_DATA = Path(".onrecord")
+T = TypeVar("T")
+
+
+@app.command(epilog=EXIT_CODES)
+def up(
+    *,
+    data: Data = DEFAULT_DATA,
+    routes: Annotated[
+        Path | None, typer.Option(help="The routes file; DIR/routes.toml, made if absent.")
+    ] = None,
+    sip: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to take SIP; a free loopback port.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run the five services and the embedded servers until Ctrl-C.
+
+    ONRECORD_MONGO, ONRECORD_KAFKA and ONRECORD_OBJECTS name real servers instead of the embedded
+    ones. Addresses stand in DIR/endpoints.json while everything is up, logs in DIR/logs.
+    """
+    printer = Printer(as_json=as_json)
+    _run(run_up(StackOptions(data, routes, _host_port(sip)), printer), printer)
+
+
+@app.command(epilog=EXIT_CODES)
+def calls(
+    *,
+    data: Data = DEFAULT_DATA,
+    verdict: Annotated[
+        str, typer.Option(help="Only recorded, partly_recorded, not_recorded or failed ones.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List calls, newest first, with their verdicts."""
+
+    async def work() -> None:
+        async with retrieval(data) as door:
+            found = await door.search(verdict, limit)
+        printer.document([present.call_document(call) for call in found])
+        rows = [present.call_row(call) for call in found]
+        printer.table(present.CALL_COLUMNS, rows, present.verdict_styles())
+
+    printer = Printer(as_json=as_json)
+    _run(work(), printer)
+
+
+@app.command(epilog=EXIT_CODES)
+def show(call: CallId, *, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Show one call with every fact that was entered about it."""
+
+    async def work() -> None:
+        async with retrieval(data) as door:
+            found = await door.get(call)
+        timeline = [present.timeline_document(entry) for entry in found.timeline]
+        printer.document({**present.call_document(found.call), "timeline": timeline})
+        rows = [present.timeline_row(entry) for entry in found.timeline]
+        printer.table(present.TIMELINE_COLUMNS, rows)
+
+    printer = Printer(as_json=as_json)
+    _run(work(), printer)
+
+
+@app.command(epilog=EXIT_CODES)
+def play(
+    call: CallId,
+    *,
+    person: Person,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The WAV file to write.")],
+    purpose: Purpose = "quality",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Write a call's audio to a WAV file: caller left, agent right.
+
+    Who listens and what for is entered in the ledger before the first octet is released.
+    """
+
+    async def work() -> None:
+        async with retrieval(data) as door:
+            pieces = [piece async for piece in door.audio(call, Listener(person, purpose))]
+        wav = b"".join(pieces)
+        await asyncio.to_thread(output.write_bytes, wav)
+        printer.document({"call": call, "wav": str(output), "octets": len(wav)})
+        printer.line(f"{output}: {len(wav)} octets")
+
+    printer = Printer(as_json=as_json)
+    _run(work(), printer)
+
+
+@app.command(epilog=EXIT_CODES)
+def demo(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Where to work; a temporary folder.", show_default=False)
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Place one real call from end to end and check every promise about it.
+
+    Starts a stack, lets two telephones call each other through it, then reads spool, object store,
+    ledger and Kafka, and compares with what was said. Fails when one check does not hold.
+    """
+    printer = Printer(as_json=as_json)
+    holds = _run(demonstration.run(data, keep=keep, printer=printer), printer)
+    if not holds:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _run(work: Coroutine[None, None, T], printer: Printer) -> T:
+    try:
+        return asyncio.run(work)
+    except StandaloneError as error:
+        _fail(error, printer)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        printer.progress("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _fail(error: StandaloneError, printer: Printer) -> NoReturn:
+    printer.document({"error": error.reason, "message": str(error)})
+    printer.progress(f"onrecord: {error}")
+    raise typer.Exit(error.exit_code) from None
+
+
+def _host_port(text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--sip")
+    return host, int(port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Retrieval's door as the `onrecord` command uses it: found by the data folder, errors worded."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+from onrecord.api.retrieval.v1 import retrieval_pb2 as pb
+from onrecord.api.retrieval.v1 import retrieval_pb2_grpc as rpc
+from onrecord.platform.grpc import channel
+from onrecord.platform.settings import ServiceSettings
+from onrecord.standalone.endpoints import read_endpoints
+from onrecord.standalone.errors import BadRequest, NotRunning, Refused, StandaloneError
+
+REPLY_SECONDS = 10.0
+AUDIO_SECONDS = 300.0
+_GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who asks for audio, and what for."""
+
+    person: str
+    purpose: str
+    role: str = "supervisor"
+
+
+class RetrievalDoor:
+    """The calls of a stack. Every method raises a `StandaloneError` that says what to do."""
+
+    def __init__(self, stub: rpc.RetrievalAsyncStub) -> None:
+        self._stub = stub
+
+    async def search(self, verdict: str, limit: int) -> list[pb.CallSummary]:
+        """The newest calls, at most `limit`, of one verdict or of all."""
+        with _in_words():
+            request = pb.SearchRequest(verdict=verdict, page_size=limit)
+            reply = await self._stub.Search(request, timeout=REPLY_SECONDS)
+        return list(reply.calls)
+
+    async def get(self, call: str) -> pb.GetResponse:
+        """One call with its timeline."""
+        with _in_words():
+            request = pb.GetRequest(call_id=call)
+            reply: pb.GetResponse = await self._stub.Get(request, timeout=REPLY_SECONDS)
+        return reply
+
+    async def audio(self, call: str, listener: Listener) -> AsyncIterator[bytes]:
+        """The call's WAV in pieces; that this person has it is on record before the first."""
+        request = pb.StreamAudioRequest(
+            call_id=call,
+            purpose=listener.purpose,
+            person=listener.person,
+            role=listener.role,
+            request_id=secrets.token_hex(16),
+        )
+        with _in_words():
+            async for piece in self._stub.StreamAudio(request, timeout=AUDIO_SECONDS):
+                yield piece.data
+
+
+@asynccontextmanager
+async def retrieval(data: Path) -> AsyncIterator[RetrievalDoor]:
+    """The door of the stack that runs on this data folder. Raises `NotRunning` without one."""
+    address = read_endpoints(data)["grpc.retrieval"]
+    async with channel(address, ServiceSettings()) as opened:
+        yield RetrievalDoor(rpc.RetrievalStub(opened))
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn a gRPC status into an error that a person can act on."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise _error(error) from error
+
+
+def _error(error: grpc.aio.AioRpcError) -> StandaloneError:
+    detail = error.details() or error.code().name.lower()
+    if error.code() in _GONE:
+        return NotRunning(f"retrieval does not answer ({detail}): see its log in DIR/logs")
+    if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
+        return BadRequest(detail)
+    return Refused(detail)
