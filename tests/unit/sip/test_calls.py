@@ -13,6 +13,7 @@ from onrecord.sip.events import (
     Ended,
     Event,
     IncomingInvite,
+    LegId,
     ReinviteAnswered,
     Reinvited,
     ReinviteRejected,

@@ -27,6 +27,7 @@ _REASONS = {
     481: "Call/Transaction Does Not Exist", 482: "Loop Detected", 483: "Too Many Hops",
     486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here",
     491: "Request Pending", 500: "Server Internal Error", 501: "Not Implemented",
+    502: "Bad Gateway",
     503: "Service Unavailable", 505: "Version Not Supported", 513: "Message Too Large",
     603: "Decline",
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""SIP B2BUA: conducts the call."""

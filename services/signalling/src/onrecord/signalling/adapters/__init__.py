@@ -1,0 +1,1 @@
+"""How signalling reaches the world: the SIP socket and the doors of other services."""

@@ -1,0 +1,1 @@
+"""The call as a pure state machine: inputs in, effects out; no sockets, clocks or drivers."""

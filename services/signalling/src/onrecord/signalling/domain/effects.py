@@ -1,0 +1,181 @@
+"""What a call asks its shell to do; effects are carried out in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from onrecord.signalling.domain.inputs import Party
+from onrecord.sip.sdp import Media
+
+FactType = Literal[
+    "call.started", "policy.decided", "call.answered", "objection.made", "call.ended"
+]
+Bridge = Literal["now", "after_notices", "on_permit", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Enter a fact: at once into the journal, never waited for. `fields` are the fact's own.
+
+    `discriminator` tells several of one type apart.
+    """
+
+    type: FactType
+    fields: dict[str, object]
+    discriminator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RingCaller:
+    """Send the caller a provisional response."""
+
+    status: int
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Accept the caller's INVITE, or a party's re-INVITE."""
+
+    party: Party
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Refuse the caller's INVITE, or a party's re-INVITE."""
+
+    party: Party
+    status: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InviteAgent:
+    """Call the agent's side with this offer; empty asks it for one."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeAgent:
+    """ACK the agent's offer with the caller's answer."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reoffer:
+    """Send a party a re-INVITE."""
+
+    party: Party
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End a party's leg, whatever its state."""
+
+    party: Party
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRinging:
+    """Say `RangTooLong` unless the call moves on in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMedia:
+    """Reserve media addresses: `MediaOpened` or `Failed` follows."""
+
+    caller: Media
+    bridge: Bridge
+    notice_legs: tuple[Party, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateMedia:
+    """Tell the recorder what was agreed: `MediaUpdated` or `Failed` follows, if `is_awaited`."""
+
+    caller: Media | None
+    agent: Media | None
+    bridge: Bridge
+    is_awaited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Have every notice given: `NoticesGiven` or `Failed` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPermit:
+    """Ask for permit `number` on the strength of these entries, once all facts are committed."""
+
+    number: int
+    event_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """Hand the permit to the recorder: `GateOpened` or `Failed` follows."""
+
+    grant: object
+
+
+@dataclass(frozen=True, slots=True)
+class PauseMedia:
+    """Keep nothing for now."""
+
+    cause: str
+    actor_role: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopMedia:
+    """Keep nothing any more; the relay goes on."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseMedia:
+    """End relay and recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeOutcome:
+    """Tell who asked to resume what came of it; an empty `reason` means that it records."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Forget the call."""
+
+
+Effect = (
+    Enter
+    | RingCaller
+    | Answer
+    | Refuse
+    | InviteAgent
+    | AcknowledgeAgent
+    | Reoffer
+    | HangUp
+    | WatchRinging
+    | OpenMedia
+    | UpdateMedia
+    | Announce
+    | RequestPermit
+    | OpenGate
+    | PauseMedia
+    | StopMedia
+    | CloseMedia
+    | ResumeOutcome
+    | Finish
+)

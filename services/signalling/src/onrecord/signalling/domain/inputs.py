@@ -1,0 +1,186 @@
+"""What can happen to a call, from either side or from a service that it depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Party = Literal["caller", "agent"]
+Outage = Literal[
+    "media_unavailable",
+    "announcement_unavailable",
+    "notice_failed",
+    "ledger_unavailable",
+    "permit_refused",
+]
+"""Why the gate stayed shut, as `call.ended` names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOpened:
+    """The recorder reserved an address for each leg."""
+
+    node: str
+    caller: tuple[str, int]
+    agent: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaUpdated:
+    """The recorder knows both far ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateOpened:
+    """The recorder accepted the permit: from now on audio is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticesGiven:
+    """Every party was told; these entries are committed."""
+
+    event_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PermitGranted:
+    """The ledger signed a permit; `grant` is opaque to the call and goes to the recorder."""
+
+    grant: object
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The step that was waited for did not work out."""
+
+    outage: Outage
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFailed:
+    """The recorder gave up keeping this call; the relay goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRinging:
+    """The agent's side sent a provisional response."""
+
+    status: int
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAnswered:
+    """The agent's side sent 200 with this description."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRefused:
+    """The agent's side failed the call, or never answered the INVITE (408)."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerCancelled:
+    """The caller gave up before the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerAcknowledged:
+    """The caller's ACK came; the call is up."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """A party sent BYE, or went silent for good (`is_lost`)."""
+
+    party: Party
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reoffered:
+    """A party sent a re-INVITE."""
+
+    party: Party
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferAnswered:
+    """The re-INVITE that we passed on to `party` was accepted."""
+
+    party: Party
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferRefused:
+    """The re-INVITE that we passed on to `party` was refused."""
+
+    party: Party
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class RangTooLong:
+    """Nobody answered within the ring time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objected:
+    """A party does not want to be recorded."""
+
+    party: Party
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAsked:
+    """Somebody asks to keep nothing for now."""
+
+    cause: str
+    actor_role: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAsked:
+    """Somebody asks to go on recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUpAsked:
+    """Somebody asks to end the call."""
+
+
+Input = (
+    MediaOpened
+    | MediaUpdated
+    | GateOpened
+    | NoticesGiven
+    | PermitGranted
+    | Failed
+    | RecordingFailed
+    | AgentRinging
+    | AgentAnswered
+    | AgentRefused
+    | CallerCancelled
+    | CallerAcknowledged
+    | HungUp
+    | Reoffered
+    | ReofferAnswered
+    | ReofferRefused
+    | RangTooLong
+    | Objected
+    | PauseAsked
+    | ResumeAsked
+    | HangUpAsked
+)

@@ -1,0 +1,208 @@
+"""The routes file: who may send us calls, where each dialled number goes, and under which rules.
+
+TOML, read strictly: an unknown key is an error, because a misspelt `record` would change what is
+kept. Emergency numbers are data here like everything else.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+from typing import Any, Literal
+
+from onrecord.policy.vocabulary import PURPOSES
+from onrecord.sip.errors import SipError
+from onrecord.sip.uri import SipUri
+
+OnNoPermit = Literal["continue", "refuse"]
+
+
+class RoutesError(ValueError):
+    """A routes file that cannot be used; the text names file, key and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where calls to numbers with this prefix go; `record` False passes them through untouched.
+
+    `name` is the line, or the prefix where no line is named: it stands in the call's facts.
+    """
+
+    prefix: str
+    to: SipUri
+    record: bool = True
+    line: str = ""
+    on_no_permit: OnNoPermit = "continue"
+    purposes: tuple[str, ...] = ("training", "quality")
+    language: str = "en-GB"
+    business_unit: str = "default"
+
+    @property
+    def name(self) -> str:
+        """What facts and logs call this route."""
+        return self.line or f"prefix-{self.prefix or 'any'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """Numbers that connect whatever happens, and where to."""
+
+    numbers: frozenset[str]
+    prefixes: tuple[str, ...]
+    to: SipUri
+
+    def matches(self, dialled: str) -> bool:
+        """Whether the whole dialled number is one of ours, after at most one prefix."""
+        return any(
+            dialled.startswith(prefix) and dialled[len(prefix) :] in self.numbers
+            for prefix in ("", *self.prefixes)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """A whole routes file."""
+
+    peers: frozenset[str]
+    routes: tuple[Route, ...]
+    emergency: Emergency
+
+    def find(self, dialled: str) -> Emergency | Route | None:
+        """The emergency rule or the first matching route; None when the number goes nowhere."""
+        if self.emergency.matches(dialled):
+            return self.emergency
+        return next((route for route in self.routes if dialled.startswith(route.prefix)), None)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Every address that datagrams are taken from: peers, and where we send calls."""
+        targets = (*(route.to for route in self.routes), self.emergency.to)
+        return self.peers | {target.address[0] for target in targets}
+
+
+def load_routes(path: Path) -> Routes:
+    """Read a routes file; raise `RoutesError` when it is missing or wrong."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RoutesError(
+            f"{path}: cannot be read ({error}); set ONRECORD_ROUTES to a routes file"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise RoutesError(f"{path}: is not TOML: {error}") from None
+    return _Reader(str(path)).routes(document)
+
+
+class _Reader:
+    """Reads one document; every fault names the file and the key."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def routes(self, document: Mapping[str, Any]) -> Routes:
+        self._known("", document, {"peers", "route", "emergency"})
+        tables = document.get("route")
+        if not isinstance(tables, list) or not tables:
+            raise self._fault("route", "write at least one [[route]]")
+        return Routes(
+            peers=self._peers(self._table(document, "peers")),
+            routes=tuple(self._route(f"route[{n}]", table) for n, table in enumerate(tables)),
+            emergency=self._emergency(self._table(document, "emergency")),
+        )
+
+    def _peers(self, table: Mapping[str, Any]) -> frozenset[str]:
+        addresses: set[str] = set()
+        for name in table:
+            for address in self._texts(f"peers.{name}", table[name]):
+                addresses.add(self._address(f"peers.{name}", address))
+        if not addresses:
+            raise self._fault("peers", 'name who may call, such as trunk = ["192.0.2.10"]')
+        return frozenset(addresses)
+
+    def _route(self, key: str, table: object) -> Route:
+        if not isinstance(table, dict):
+            raise self._fault(key, "write it as [[route]]")
+        self._known(
+            key,
+            table,
+            {"prefix", "record", "to", "line", "notice", "on_no_permit"}
+            | {"purposes", "language", "business_unit"},
+        )
+        self._choice(f"{key}.notice", table.get("notice", "on_answer"), ("on_answer",))
+        record = table.get("record", True)
+        if not isinstance(record, bool):
+            raise self._fault(f"{key}.record", "write true or false")
+        on_no_permit = table.get("on_no_permit", "continue")
+        self._choice(f"{key}.on_no_permit", on_no_permit, ("continue", "refuse"))
+        purposes = self._texts(f"{key}.purposes", table.get("purposes", ["training", "quality"]))
+        for purpose in purposes:
+            self._choice(f"{key}.purposes", purpose, sorted(PURPOSES))
+        return Route(
+            prefix=self._text(f"{key}.prefix", table.get("prefix")),
+            to=self._uri(f"{key}.to", table.get("to")),
+            record=record,
+            line=self._text(f"{key}.line", table.get("line", "")),
+            on_no_permit=on_no_permit,
+            purposes=purposes,
+            language=self._text(f"{key}.language", table.get("language", "en-GB")),
+            business_unit=self._text(f"{key}.business_unit", table.get("business_unit", "default")),
+        )
+
+    def _emergency(self, table: Mapping[str, Any]) -> Emergency:
+        self._known("emergency", table, {"numbers", "prefixes", "to"})
+        numbers = frozenset(self._texts("emergency.numbers", table.get("numbers")))
+        if not numbers or "" in numbers:
+            raise self._fault("emergency.numbers", 'name them, such as ["999", "112", "18000"]')
+        return Emergency(
+            numbers=numbers,
+            prefixes=self._texts("emergency.prefixes", table.get("prefixes", [""])),
+            to=self._uri("emergency.to", table.get("to")),
+        )
+
+    def _table(self, document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        table = document.get(key)
+        if not isinstance(table, dict):
+            raise self._fault(key, f"write a table [{key}]")
+        return table
+
+    def _known(self, key: str, table: Mapping[str, Any], known: set[str]) -> None:
+        for name in table:
+            if name not in known:
+                place = f"{key}.{name}" if key else name
+                raise self._fault(place, f"unknown key; known are {', '.join(sorted(known))}")
+
+    def _text(self, key: str, value: object) -> str:
+        if not isinstance(value, str) or len(value) > 64:
+            raise self._fault(key, "write a text of at most 64 characters in quotes")
+        return value
+
+    def _texts(self, key: str, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise self._fault(key, 'write a list of texts, such as ["a", "b"]')
+        return tuple(self._text(key, item) for item in value)
+
+    def _choice(self, key: str, value: object, choices: list[str] | tuple[str, ...]) -> None:
+        if value not in choices:
+            raise self._fault(key, f"write one of {', '.join(choices)}")
+
+    def _uri(self, key: str, value: object) -> SipUri:
+        try:
+            uri = SipUri.parse(self._text(key, value))
+        except SipError as fault:
+            raise self._fault(key, f"{fault.detail}; write sip:ADDRESS:PORT") from None
+        if uri.scheme != "sip":
+            raise self._fault(key, "write sip:ADDRESS:PORT")
+        self._address(key, uri.address[0])
+        return uri
+
+    def _address(self, key: str, value: str) -> str:
+        try:
+            return str(IPv4Address(value))
+        except AddressValueError:
+            raise self._fault(key, "write an IPv4 address, names are not looked up") from None
+
+    def _fault(self, key: str, what_to_do: str) -> RoutesError:
+        return RoutesError(f"{self._file}: {key}: {what_to_do}")

@@ -1,0 +1,83 @@
+"""The composition root of signalling: the only file that knows all of it."""
+
+from __future__ import annotations
+
+from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as ledger_rpc
+from onrecord.api.signalling.v1 import signalling_pb2_grpc as stubs
+from onrecord.platform.facts import FactWriter
+from onrecord.platform.journal import Journal
+from onrecord.platform.lifecycle import Chassis, Service
+from onrecord.policy import default_pack
+from onrecord.signalling.adapters.evidence import Announcer, Permits
+from onrecord.signalling.adapters.recorders import Recorders
+from onrecord.signalling.adapters.sip_socket import SipSocket
+from onrecord.signalling.domain.plan import Office
+from onrecord.signalling.door_work import Doors
+from onrecord.signalling.leases import keep_alive, renew_leases
+from onrecord.signalling.routes import load_routes
+from onrecord.signalling.rpc import SERVICE_NAME, CallControlServicer
+from onrecord.signalling.settings import SignallingSettings
+from onrecord.signalling.subscriptions import subscriptions
+from onrecord.signalling.switchboard import Switchboard
+from onrecord.sip.errors import SipError
+from onrecord.sip.uri import split_host_port
+
+
+def build(settings: SignallingSettings, chassis: Chassis) -> Service:
+    """Compose the service. Raises RoutesError, ValueError, OSError on unusable settings."""
+    routes = load_routes(settings.routes)
+    ledger = ledger_rpc.LedgerStub(chassis.channel(settings.ledger))
+    key = bytes.fromhex(settings.journal_key.read_text(encoding="ascii"))
+    journal = Journal(settings.data / "facts.journal", key)
+    facts = FactWriter(journal, ledger)
+    doors = Doors(
+        recorders=Recorders(chassis.channel, settings.media, settings.media_seconds),
+        announcer=Announcer(chassis.channel(settings.announcement), settings.announce_seconds),
+        permits=Permits(ledger, facts, settings.permit_seconds),
+        facts=facts,
+    )
+    office = Office(routes, default_pack(), settings.node)
+    switchboard = Switchboard(office, doors, settings.ring_seconds, chassis.draining.is_set)
+    socket = SipSocket(
+        _listen(settings), settings.sip_advertise, routes.sources, switchboard.on_sip
+    )
+    switchboard.connect(socket.endpoint, socket.flush)
+
+    async def stop() -> None:
+        socket.close()
+        await switchboard.close()
+        journal.close()
+
+    async def renew() -> None:
+        await renew_leases(switchboard, doors.recorders, settings.lease_seconds)
+
+    async def name_calls() -> None:
+        await keep_alive(switchboard, doors.permits, settings.node, settings.keepalive_seconds)
+
+    def ready() -> list[str]:
+        return [] if socket.is_open else ["sip_socket_closed"]
+
+    return Service(
+        rpc=[
+            (
+                stubs.add_CallControlServicer_to_server,
+                CallControlServicer(switchboard),
+                SERVICE_NAME,
+            )
+        ],
+        subscriptions=subscriptions(switchboard),
+        tasks=[facts.run, facts.run_sync, socket.keep_open, renew, name_calls],
+        ready=ready,
+        start=socket.open,
+        stop=stop,
+    )
+
+
+def _listen(settings: SignallingSettings) -> tuple[str, int]:
+    try:
+        host, port = split_host_port(settings.sip_listen)
+    except SipError as fault:
+        raise ValueError(f"ONRECORD_SIP_LISTEN: {fault.detail}; write IPv4:PORT") from None
+    if port is None:
+        raise ValueError("ONRECORD_SIP_LISTEN: write IPv4:PORT, such as 127.0.0.1:5060")
+    return host, port

@@ -1,0 +1,44 @@
+"""What the signalling service is told by its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from onrecord.platform.settings import ServiceSettings
+from pydantic import Field, model_validator
+
+
+class SignallingSettings(ServiceSettings):
+    """The settings of every service, and those of this one. Times are in seconds."""
+
+    sip_listen: str = Field(default="127.0.0.1:5060", description="IPv4 host:port for SIP over UDP")
+    sip_advertise: str = Field(
+        default="", description="IPv4 host for Via and Contact; empty: the one of sip_listen"
+    )
+    routes: Path = Field(description="the routes file")
+    journal_key: Path = Field(description="file with 32 bytes in hexadecimal")
+    ledger: str = Field(description="host:port of the consent-ledger's door")
+    media: str = Field(description="host:port of the media-recorder's door")
+    announcement: str = Field(description="host:port of the announcement's door")
+    ring_seconds: float = Field(default=180.0, gt=0, description="how long an agent may ring")
+    media_seconds: float = Field(default=2.0, gt=0, description="longest wait for the recorder")
+    announce_seconds: float = Field(
+        default=10.0, gt=0, description="longest wait for all notices of a call"
+    )
+    permit_seconds: float = Field(default=3.0, gt=0, description="longest wait for a permit")
+    lease_seconds: float = Field(
+        default=5.0, gt=0, description="how often calls are renewed at their recorder"
+    )
+    keepalive_seconds: float = Field(
+        default=10.0, gt=0, description="how often running calls are named to the ledger"
+    )
+
+    @model_validator(mode="after")
+    def _needs_an_address(self) -> Self:
+        if not self.sip_advertise and self.sip_listen.startswith("0.0.0.0:"):
+            raise ValueError(
+                "sip_listen on all addresses needs ONRECORD_SIP_ADVERTISE: "
+                "the IPv4 address that peers reach us at"
+            )
+        return self

@@ -1,0 +1,84 @@
+"""The SIP half of a call's effects, and what SIP events mean to a call."""
+
+from __future__ import annotations
+
+from onrecord.signalling.domain import effects as do
+from onrecord.signalling.domain import inputs as on
+from onrecord.signalling.domain.inputs import Party
+from onrecord.signalling.running import RunningCall
+from onrecord.sip import events as sip
+from onrecord.sip.client_leg import Invitation
+from onrecord.sip.endpoint import Endpoint
+
+
+def carry_out(endpoint: Endpoint, running: RunningCall, effect: do.Effect, now: float) -> bool:
+    """Give the endpoint the command that `effect` asks for; False when it is no SIP effect."""
+    match effect:
+        case do.RingCaller(status, reason, body):
+            leg = running.legs["caller"]
+            endpoint.ring(leg, now, status=status, reason=reason, body=body)
+        case do.Answer(party, body):
+            endpoint.answer(running.legs[party], body, now)
+        case do.Refuse(party, status, reason):
+            endpoint.reject(running.legs[party], status, now, reason=reason)
+        case do.InviteAgent(body):
+            running.legs["agent"] = _invite(endpoint, running, body, now)
+        case do.AcknowledgeAgent(body):
+            endpoint.acknowledge(running.legs["agent"], body, now)
+        case do.Reoffer(party, body):
+            endpoint.reinvite(running.legs[party], body, now)
+        case do.HangUp(party):
+            if party in running.legs:
+                endpoint.bye(running.legs[party], now)
+        case _:
+            return False
+    return True
+
+
+def meaning(event: sip.Event, party: Party) -> on.Input | None:
+    """Return what an event on a party's leg means to the call; None when it means nothing."""
+    if party == "agent" and (input_ := _agents_own(event)) is not None:
+        return input_
+    match event:
+        case sip.Cancelled():
+            return on.CallerCancelled()
+        case sip.Acked(_, body) if party == "caller":
+            return on.CallerAcknowledged(body)
+        case sip.Bye():
+            return on.HungUp(party)
+        case sip.TimedOut():
+            return on.HungUp(party, is_lost=True)
+        case sip.Reinvited(_, body):
+            return on.Reoffered(party, body)
+        case sip.ReinviteAnswered(_, body):
+            return on.ReofferAnswered(party, body)
+        case sip.ReinviteRejected(_, status):
+            return on.ReofferRefused(party, status)
+    return None
+
+
+def _agents_own(event: sip.Event) -> on.Input | None:
+    """What only the agent's leg can say: the fate of our INVITE."""
+    match event:
+        case sip.Ringing(_, status, reason, body):
+            return on.AgentRinging(status, reason, body)
+        case sip.Answered(_, body):
+            return on.AgentAnswered(body)
+        case sip.Rejected(_, status, reason):
+            return on.AgentRefused(status, reason)
+        case sip.TimedOut(_, "response"):
+            return on.AgentRefused(408, "")
+    return None
+
+
+def _invite(endpoint: Endpoint, running: RunningCall, body: bytes, now: float) -> sip.LegId:
+    plan = running.call.plan
+    invitation = Invitation(
+        target=plan.target,
+        caller=plan.caller,
+        body=body,
+        destination=plan.target.address,
+        headers=plan.headers,
+        max_forwards=plan.max_forwards,
+    )
+    return endpoint.invite(invitation, now)
