@@ -1,0 +1,1 @@
+"""The append-only ledger: facts, permits, verdicts, keys, and the feed to Kafka."""

@@ -1,0 +1,1 @@
+"""The ledger's ways out: MongoDB and Kafka."""

@@ -1,0 +1,111 @@
+"""Permits and unit keys: one guarded entry for each request, the same bytes for each retry."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from onrecord.consent_ledger.appender import Appender
+from onrecord.consent_ledger.domain import admission
+from onrecord.consent_ledger.domain.call import fold
+from onrecord.consent_ledger.domain.entries import Draft, StoredEntry, open_draft
+from onrecord.consent_ledger.ports import Secrets
+from onrecord.contracts import events
+from onrecord.ledger import permit as permits
+from onrecord.ledger.errors import PermitError
+from onrecord.ledger.keys import key_id
+from onrecord.platform.errors import Denied, InvalidInput, Refused
+
+FIRST_UNITS = 240
+"""Keys that come with a permit: four legs for an hour, at one unit a minute."""
+
+UNIT_KEY = "unit/"
+"""What the ids of unit keys begin with, before their reference."""
+
+MAX_UNITS = 1000
+LAST_UNIT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to a permit request: `permit` and `keys`, or the reason against."""
+
+    entry: StoredEntry
+    permit: permits.SignedPermit | None
+    keys: dict[str, bytes]
+    reason: str
+
+
+class Admissions:
+    """Gives permits for one signing key."""
+
+    def __init__(
+        self, appender: Appender, secrets: Secrets, key: Ed25519PrivateKey, lifetime: float
+    ) -> None:
+        """A permit must be used first within `lifetime` seconds."""
+        self._appender = appender
+        self._secrets = secrets
+        self._key = key
+        self._key_id = key_id(key.public_key())
+        self._lifetime = lifetime
+
+    async def request(self, request: admission.PermitRequest) -> Admission:
+        """Decide, commit the decision, and only then sign.
+
+        Raises admission.BadRequest, FactsMissing, and what Appender.append raises.
+        """
+        admission.check_request(request)
+
+        def guard(entries: Sequence[StoredEntry], now: datetime) -> Draft | StoredEntry:
+            answered = {
+                f"{request.call}:{fact.TYPE}:{request.number}"
+                for fact in (events.PermitIssued, events.PermitRefused)
+            }
+            for entry in entries:
+                if entry.event_id in answered:
+                    return entry
+            event = admission.answer(
+                request,
+                fold(request.call, entries),
+                now,
+                lifetime=self._lifetime,
+                key_id=self._key_id,
+            )
+            return open_draft(event)
+
+        entry = await self._appender.append_guarded(f"call/{request.call}", guard)
+        content = entry.read()
+        if entry.type == events.PermitRefused.TYPE:
+            refused = events.PermitRefused.model_validate(dict(content.fields))
+            return Admission(entry, None, {}, refused.reason)
+        issued = events.PermitIssued.model_validate(dict(content.fields))
+        signed = permits.sign(
+            admission.permit_of(issued, request.call, content.time, self._key_id), self._key
+        )
+        if hashlib.sha256(signed.payload).hexdigest() != issued.payload_sha256:
+            raise Refused("permit_of_another_key", "ask again with a new permit id")
+        keys = await self._keys(request.permit_id, range(FIRST_UNITS))
+        return Admission(entry, signed, keys, "")
+
+    async def unit_keys(
+        self, signed: permits.SignedPermit, first: int, count: int
+    ) -> dict[str, bytes]:
+        """Keys `first` to `first + count - 1` of a permit, by reference; repeats give the same.
+
+        Raises InvalidInput, Denied (not our permit), StoreUnavailable.
+        """
+        if not 0 < count <= MAX_UNITS or first + count > LAST_UNIT:
+            raise InvalidInput("bad_range", f"count: 1 to {MAX_UNITS}, numbers below {LAST_UNIT}")
+        try:
+            permit = permits.verify(signed, self._key.public_key())
+        except PermitError as error:
+            raise Denied(error.reason, error.detail) from error
+        return await self._keys(permit.permit_id, range(first, first + count))
+
+    async def _keys(self, permit_id: str, numbers: range) -> dict[str, bytes]:
+        ids = [f"{UNIT_KEY}{permit_id}/{number}" for number in numbers]
+        keys = await self._secrets.ensure(ids)
+        return {one.removeprefix(UNIT_KEY): keys[one] for one in ids}

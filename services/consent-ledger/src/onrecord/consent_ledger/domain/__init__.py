@@ -1,0 +1,1 @@
+"""What the ledger decides, without input or output: time, randomness and entries come in."""

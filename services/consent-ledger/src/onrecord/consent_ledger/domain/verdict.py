@@ -1,0 +1,94 @@
+"""The verdict: what became of a call's recording, once and for every answered call."""
+
+from __future__ import annotations
+
+from onrecord.consent_ledger.domain.call import Call, kept_seconds
+from onrecord.contracts.events import CallVerdict, Grade
+
+SIGNALLING_LOST = "signalling_lost"
+"""The cause when a call's worker fell silent before it said how the call ended."""
+
+_GATE_OPENED = "opened"
+
+
+def is_settled(call: Call) -> bool:
+    """Whether nothing more can be said: the verdict is in, or there will be none."""
+    return call.verdict is not None or (call.ended is not None and not call.answered)
+
+
+def is_due(call: Call, *, silent: bool) -> bool:
+    """Whether the verdict can be given now.
+
+    `silent`: the call's worker has not named it for too long, so that `call.ended` is not waited
+    for. Once the call has ended, a recording that was started is waited for without a limit: the
+    recorder keeps its spool until the units are stored.
+    """
+    if is_settled(call) or not call.answered:
+        return False
+    if call.ended is None:
+        return silent
+    return not call.recording_started or call.stored_all or bool(call.recording_failures)
+
+
+def judge(call: Call) -> CallVerdict:
+    """Give the verdict of a call for which it is due."""
+    if call.started is not None and call.started.kind == "emergency":
+        return CallVerdict(verdict="not_recorded", rule="emergency")
+    if call.started is not None and call.started.kind == "unrecorded":
+        return CallVerdict(verdict="not_recorded", rule=f"route/{call.started.route}")
+    if call.recording_started:
+        return _judge_recording(call)
+    if rule := _rule_against(call):
+        return CallVerdict(verdict="not_recorded", rule=rule, weakest_grade=_weakest_grade(call))
+    return CallVerdict(
+        verdict="failed", causes=_causes_of_failure(call), weakest_grade=_weakest_grade(call)
+    )
+
+
+def _judge_recording(call: Call) -> CallVerdict:
+    causes = [*call.gaps, *call.pauses, *call.recording_failures]
+    if call.objections:
+        causes.append("objection")
+    if call.ended is None:
+        causes.append(SIGNALLING_LOST)
+    if not call.units:
+        verdict, causes = "failed", causes or ["nothing_kept"]
+    else:
+        verdict = "partly_recorded" if causes else "recorded"
+    return CallVerdict.model_validate(
+        {
+            "verdict": verdict,
+            "causes": _each_once(causes),
+            "kept_seconds": kept_seconds(call.units),
+            "weakest_grade": _weakest_grade(call),
+        }
+    )
+
+
+def _rule_against(call: Call) -> str:
+    """The rule or objection that kept the gate shut; empty when it was a failure."""
+    if call.objections or "objection" in call.refusals:
+        return "objection"
+    if call.decided is not None and not call.decided.may_record:
+        return f"{call.decided.pack}/{call.decided.pack_version}"
+    return "no_own_party" if "no_own_party" in call.refusals else ""
+
+
+def _causes_of_failure(call: Call) -> tuple[str, ...]:
+    causes = [*call.notice_failures, *call.refusals, *call.recording_failures]
+    if call.ended is None:
+        causes.append(SIGNALLING_LOST)
+    elif call.ended.gate != _GATE_OPENED:
+        causes.insert(0, call.ended.gate)
+    # The gate opened but the recorder never said so.
+    return _each_once(causes or ["recorder_silent"])
+
+
+def _each_once(causes: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(causes))[:32]
+
+
+def _weakest_grade(call: Call) -> Grade | None:
+    """The weakest grade among the notices that a permit relied on."""
+    grades = [notice.fact.grade for notice in call.notices if notice.event_id in call.relied_on]
+    return max(grades, default=None)

@@ -1,0 +1,61 @@
+"""What the ledger needs of its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from onrecord.consent_ledger.domain.entries import Head, StoredEntry
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer in time, or failed. A write may have happened or not."""
+
+
+class EntryLog(Protocol):
+    """The log: entries numbered from 0 without gaps, never changed.
+
+    Every method raises StoreUnavailable.
+    """
+
+    async def head(self) -> Head:
+        """Where the log ends now."""
+        ...
+
+    async def next_seqs(self, streams: Collection[str]) -> dict[str, int]:
+        """The seq that the next entry of each stream gets."""
+        ...
+
+    async def find(self, event_ids: Collection[str]) -> dict[str, StoredEntry]:
+        """Those of these events that are committed, by id."""
+        ...
+
+    async def stream(self, stream: str, limit: int = 0) -> list[StoredEntry]:
+        """The entries of a stream by seq; 0 means all."""
+        ...
+
+    async def page(self, index: int, limit: int) -> list[StoredEntry]:
+        """At most `limit` entries from `index` on, in order."""
+        ...
+
+    async def insert(self, entries: Sequence[StoredEntry]) -> int:
+        """Write entries in order, durably, up to the first that collides; says how many were.
+
+        A collision is an index, an event id or a place in a stream that is already taken.
+        """
+        ...
+
+
+class Secrets(Protocol):
+    """Random keys of 32 octets by id, the only things here that can be destroyed.
+
+    Every method raises StoreUnavailable.
+    """
+
+    async def ensure(self, ids: Collection[str]) -> dict[str, bytes]:
+        """The secrets with these ids, made and durable if they were not there."""
+        ...
+
+    async def find(self, ids: Collection[str]) -> dict[str, bytes]:
+        """Those of these secrets that exist."""
+        ...
