@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from onrecord.platform.errors import Unavailable
 from onrecord.platform.telemetry import get_logger
-from onrecord.retrieval.adapters.index import CallIndex
 
 log = get_logger()
 
 ASK_SECONDS = 2.0
 
 
+class Server(Protocol):
+    """What is asked. Both raise Unavailable when there is no answer."""
+
+    async def prepare(self) -> None:
+        """Create the indexes that searches use."""
+
+    async def ping(self) -> None:
+        """Return when the server answers."""
+
+
 class IndexHealth:
     """Keeps the answer to the last question."""
 
-    def __init__(self, index: CallIndex) -> None:
+    def __init__(self, index: Server) -> None:
         self._index = index
         self._reasons = ["mongo has not answered yet"]
 

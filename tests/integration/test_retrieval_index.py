@@ -1,0 +1,142 @@
+"""The index on a real MongoDB server: folded once, found again, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from onrecord.contracts.entry import Entry
+from onrecord.platform.errors import Unavailable
+from onrecord.retrieval.adapters import index as module
+from onrecord.retrieval.adapters.index import CallIndex
+from onrecord.retrieval.domain.call import Call
+from onrecord.retrieval.domain.fold import fold, timeline_fact
+from onrecord.retrieval.domain.paging import Filters, Place
+from onrecord.retrieval.projector import Projector
+from unit.retrieval.factories import a_recorded_call, an_entry, moment
+
+DEADLINE = 20
+
+
+class Streams:
+    """The ledger's streams."""
+
+    def __init__(self, *logs: list[Entry]) -> None:
+        self._streams = {entries[0].stream: entries for entries in logs}
+
+    async def read(self, stream: str) -> list[Entry]:
+        """All entries of a stream."""
+        return self._streams[stream]
+
+
+@pytest.fixture
+async def index(mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CallIndex]:
+    """An empty index in a database of its own."""
+    monkeypatch.setattr(module, "DATABASE", f"retrieval_{secrets.token_hex(4)}")
+    made = CallIndex(mongo_uri)
+    await made.prepare()
+    yield made
+    await made.close()
+
+
+def folded(entries: list[Entry]) -> Call:
+    """The summary that the index must hold."""
+    call = Call(entries[0].call)
+    for entry in entries:
+        call = fold(call, entry)
+    return call
+
+
+def begun(call: str, line: str, seconds: float) -> Entry:
+    """A call's first fact, so many seconds after noon."""
+    started = an_entry(call, 0, "call.started", direction="inbound", line=line)
+    return replace(started, time=moment(seconds))
+
+
+async def test_the_stored_document_is_the_fold_of_a_rewound_and_gapped_delivery(
+    index: CallIndex,
+) -> None:
+    """I6 on the real server: out of order, repeated, missing, then all again."""
+    entries = a_recorded_call()
+    projector = Projector(index, Streams(entries))
+    for seq in (0, 1, 1, 4, 2, 0, 8, 3, *range(9)):
+        await projector.on_entry(entries[seq])
+    assert await index.get("c1") == (folded(entries), tuple(map(timeline_fact, entries)))
+    assert await index.summary("c1") == folded(entries)
+
+
+async def test_rival_projectors_disturb_nothing(index: CallIndex) -> None:
+    """Two consumers of one partition during a rebalance."""
+    entries = a_recorded_call()
+    rivals = [Projector(index, Streams(entries)) for _ in range(4)]
+
+    async def deliver(projector: Projector) -> None:
+        for entry in entries:
+            await projector.on_entry(entry)
+
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*map(deliver, rivals))
+    assert await index.get("c1") == (folded(entries), tuple(map(timeline_fact, entries)))
+
+
+async def test_pages_joined_are_all_calls_newest_first_each_once(index: CallIndex) -> None:
+    """Also when calls began in the same moment and others come in while somebody reads."""
+    projector = Projector(index, Streams())
+    for n in range(7):
+        entry = an_entry(f"c{n}", 0, "call.started", direction="inbound", line="main")
+        await projector.on_entry(entry)
+    found: list[str] = []
+    place: Place | None = None
+    while page := await index.search(Filters(), place, 3):
+        found += [call.call for call in page]
+        place = Place(page[-1].started_at, page[-1].call)
+        late = an_entry(f"z{len(found)}", 0, "call.started", line="main")
+        await projector.on_entry(late)
+    assert found == ["c6", "c5", "c4", "c3", "c2", "c1", "c0"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [
+        (Filters(), ["c3", "c2", "c1"]),
+        (Filters(verdict="recorded"), ["c2", "c1"]),
+        (Filters(line="other"), ["c3"]),
+        (Filters(started_from=moment(10)), ["c3", "c2"]),
+        (Filters(started_to=moment(10)), ["c1"]),
+        (Filters(started_from=moment(10), started_to=moment(20)), ["c2"]),
+        (Filters(verdict="recorded", line="other"), []),
+    ],
+)
+async def test_filters_narrow_the_search(
+    index: CallIndex, filters: Filters, wanted: list[str]
+) -> None:
+    """Each alone and together; the end of a range is not in it."""
+    logs = [
+        [begun("c1", "main", 0), *a_recorded_call("c1")[1:]],
+        [begun("c2", "main", 10), *a_recorded_call("c2")[1:]],
+        [begun("c3", "other", 20)],
+    ]
+    projector = Projector(index, Streams(*logs))
+    for entries in logs:
+        await projector.on_entry(entries[-1])
+    assert [call.call for call in await index.search(filters, None, 10)] == wanted
+
+
+async def test_what_is_not_there_is_none(index: CallIndex) -> None:
+    """An unknown call is not an empty one."""
+    assert await index.get("nobody") is None
+    assert await index.summary("nobody") is None
+
+
+async def test_a_server_that_is_gone_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The consumer then waits and asks again; nothing is lost."""
+    monkeypatch.setattr(module, "TIMEOUT_MS", 100)
+    gone = CallIndex("mongodb://127.0.0.1:1/")
+    with pytest.raises(Unavailable):
+        await gone.summary("c1")
+    with pytest.raises(Unavailable):
+        await gone.ping()
+    await gone.close()
