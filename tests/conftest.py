@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from processes import descendants, started_since
 
 CATEGORIES = ("unit", "integration", "e2e")
 LEAK_SECONDS = 5.0
@@ -46,43 +47,8 @@ def no_process_left() -> Iterator[None]:
     before = set(descendants())
     yield
     deadline = time.monotonic() + LEAK_SECONDS
-    while (left := _leaked(before)) and time.monotonic() < deadline:
+    while (left := started_since(before)) and time.monotonic() < deadline:
         time.sleep(0.05)  # Ending takes the kernel a moment; there is no event to wait for.
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left, f"processes left behind: {left}"
-
-
-def descendants() -> dict[int, tuple[int, str]]:
-    """Every living process below this one: its parent's number and its command line.
-
-    Zombies are left out: an orphan may stay one until somebody waits for it.
-    """
-    parents: dict[int, tuple[int, str]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (OSError, UnicodeDecodeError):
-                continue
-            if state != "Z":
-                parents[int(folder.name)] = (int(parent), command)
-    return {pid: found for pid, found in parents.items() if _below(pid, os.getpid(), parents)}
-
-
-def _below(pid: int, ancestor: int, parents: dict[int, tuple[int, str]]) -> bool:
-    while pid in parents:
-        pid = parents[pid][0]
-        if pid == ancestor:
-            return True
-    return False
-
-
-def _leaked(before: set[int]) -> dict[int, str]:
-    now = descendants()
-    return {
-        pid: command
-        for pid, (_, command) in now.items()
-        if pid not in before and not any(_below(pid, old, now) for old in before)
-    }

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from onrecord.standalone import process as process_module
 from onrecord.standalone.errors import StartFailed
 from onrecord.standalone.process import ProcessSpec
 from onrecord.standalone.supervisor import Supervisor
+from processes import until
 
 DEADLINE = 20.0
 # Writes its number to a file when it is up; says why it ends.
@@ -49,13 +49,6 @@ def spec(folder: Path, name: str, *arguments: str, **changes: object) -> Process
         probe,
         **values,  # type: ignore[arg-type]
     )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that another process brings about."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - it happens in another process
-            await asyncio.sleep(0.01)
 
 
 def ignore() -> None:
@@ -93,7 +86,7 @@ async def test_what_dies_is_started_again_and_alone(tmp_path: Path) -> None:
     try:
         before = supervisor.pids
         os.kill(before["one"], signal.SIGKILL)
-        await until(lambda: any("up again" in line for line in lines))
+        await until(lambda: any("up again" in line for line in lines), DEADLINE)
         assert supervisor.pids["two"] == before["two"]
         assert supervisor.pids["one"] != before["one"]
         assert "ended by SIGKILL" in lines[0]
@@ -164,7 +157,7 @@ async def test_nothing_survives_the_supervisor(tmp_path: Path) -> None:
     program.write_text(
         f"""
 import asyncio, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parents[1])!r}]
 from pathlib import Path
 from test_supervisor import spec, ignore
 from onrecord.standalone.supervisor import Supervisor
@@ -183,7 +176,7 @@ asyncio.run(main())
         assert parent.stdout.readline() == "up\n"
         child = int((tmp_path / "child").read_text())
         parent.kill()
-    await until(lambda: not _runs(child))
+    await until(lambda: not _runs(child), DEADLINE)
 
 
 def test_backoff_is_bounded() -> None:

@@ -18,7 +18,7 @@ from onrecord.softphone.audio import payloads_of_wav, silence
 from onrecord.standalone import present
 from onrecord.standalone.checks import ANY_CALL, RECORDED_CALL, Finding, run_checks
 from onrecord.standalone.checks.observed import Observed, PhoneTape, Release
-from onrecord.standalone.checks.reader import Places, observe
+from onrecord.standalone.checks.reader import Places, log_head, observe
 from onrecord.standalone.doors import Listener, RetrievalDoor, retrieval
 from onrecord.standalone.errors import Refused, StandaloneError
 from onrecord.standalone.follow import CallFollower, following
@@ -107,10 +107,11 @@ async def _demonstrate(stack: Stack, agent: Softphone, wavs: Path, printer: Prin
         Softphone(user="caller", codecs=(CODEC,)) as caller,
         retrieval(stack.folder.root) as door,
     ):
+        head = await log_head(stack.mongo_uri)
         timeline.begin()
         outgoing = await caller.call(DIALLED, (host, int(port)), caller=CALLER)
-        incoming = await agent.next_call(ANSWER_SECONDS)
-        call = await _talk(follower, outgoing, incoming)
+        incoming = await _awaited(agent.next_call(ANSWER_SECONDS), "the agent was not called")
+        call = await _talk(follower, head, outgoing, incoming)
         verdict = await _awaited(
             follower.event(call, frozenset({"call.verdict"}), VERDICT_SECONDS), "no verdict came"
         )
@@ -125,9 +126,11 @@ async def _demonstrate(stack: Stack, agent: Softphone, wavs: Path, printer: Prin
     return outcome
 
 
-async def _talk(follower: CallFollower, outgoing: PhoneCall, incoming: PhoneCall) -> str:
-    """Both speak at once during the notices, then one after the other; the caller hangs up."""
-    head = follower.head()
+async def _talk(follower: CallFollower, head: int, outgoing: PhoneCall, incoming: PhoneCall) -> str:
+    """Both speak at once during the notices, then one after the other; the caller hangs up.
+
+    The call is the first one in the log after `head`.
+    """
     incoming.ring()
     incoming.answer()
     incoming.say(_speech("agent-early"))

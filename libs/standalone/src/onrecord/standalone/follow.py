@@ -40,10 +40,6 @@ class CallFollower:
         """The call's first entry of one of these types. Raises TimeoutError."""
         return await self._wait(lambda entry: entry.call == call and entry.type in types, timeout)
 
-    def head(self) -> int:
-        """The highest index seen; -1 before the first."""
-        return max((entry.index for entry in self._entries.values()), default=-1)
-
     async def follow(self, kafka: str) -> None:
         """Read until cancelled; waits for the topics and starts anew when the broker goes away."""
         while True:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 from onrecord.standalone.errors import StartFailed
 
-FIRST_PORT = 10_000
-DEFAULT_LAST_PORT = 32_767
+FIRST_PORT, LAST_PORT = 10_000, 19_999
+"""Below the usual range for outgoing connections, so that none of those takes a port whose server
+restarts, and below the one that RTP uses."""
 _ATTEMPTS = 500
-_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,14 @@ class ReservedPort:
 def reserve(kind: socket.SocketKind, host: str = "127.0.0.1") -> ReservedPort:
     """Find a port that is free for both kinds and hold it for a server of this kind.
 
-    Below the system's range for outgoing connections, so that none of those takes it while the
-    server restarts. Raises `StartFailed` when no port is free.
+    Raises `StartFailed` when none is free.
     """
     for _ in range(_ATTEMPTS):
-        number = random.randint(FIRST_PORT, _last_port())  # noqa: S311 - not a secret
+        number = random.randint(FIRST_PORT, LAST_PORT)  # noqa: S311 - not a secret
         held = _hold(kind, host, number)
         if held is not None:
             return held
-    raise StartFailed(f"no free port on {host} from {FIRST_PORT} to {_last_port()}")
+    raise StartFailed(f"no free port on {host} from {FIRST_PORT} to {LAST_PORT}")
 
 
 def reserve_given(kind: socket.SocketKind, host: str, number: int) -> ReservedPort:
@@ -64,11 +62,3 @@ def _hold(kind: socket.SocketKind, host: str, number: int) -> ReservedPort | Non
         holder.close()
         return None
     return ReservedPort(number, holder)
-
-
-def _last_port() -> int:
-    try:
-        first_ephemeral = int(_EPHEMERAL.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return DEFAULT_LAST_PORT
-    return max(first_ephemeral - 1, FIRST_PORT + 1000)

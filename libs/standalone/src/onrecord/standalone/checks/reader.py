@@ -73,6 +73,16 @@ async def observe(
     )
 
 
+async def log_head(mongo: str) -> int:
+    """The index of the log's last entry; -1 while it is empty."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo)
+    try:
+        last = await client[DATABASE].entries.find_one({}, {"_id": 1}, sort=[("_id", -1)])
+    finally:
+        await client.close()
+    return -1 if last is None else int(last["_id"])
+
+
 async def published(kafka: str, call: str, expected: set[tuple[str, int]]) -> list[Published]:
     """The call's records, in the order of each partition, once all that are expected are there."""
     consumer = AIOKafkaConsumer(

@@ -1,0 +1,88 @@
+"""Starting, stopping and killing a stack: nothing is left, and the next start is clean."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from onrecord.softphone import answering
+from processes import descendants, started_since, until
+from stack import ONRECORD, WAIT_SECONDS, RunningStack, laboratory, running_stack
+
+FOLDER_IN_USE = 4
+
+
+async def one_call(stack: RunningStack) -> str:
+    """A recorded call, told by its verdict."""
+    async with laboratory(stack, answering()) as lab:
+        head = await lab.head()
+        outgoing = await lab.dial()
+        await outgoing.wait_answered(WAIT_SECONDS)
+        call = await lab.id_of_call_after(head)
+        await lab.event(call, "recording.started")
+        outgoing.say([os.urandom(160) for _ in range(25)])
+        await outgoing.wait_said(WAIT_SECONDS)
+        outgoing.hang_up()
+        verdict = await lab.event(call, "call.verdict")
+        assert verdict.fields["verdict"] == "recorded"
+    return call
+
+
+def recorded_calls(data: Path) -> set[str]:
+    """What `onrecord calls` lists as recorded."""
+    found = subprocess.run(
+        [ONRECORD, "calls", "--json", "--verdict", "recorded", "--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=True,
+    )
+    return {call["call"] for call in json.loads(found.stdout)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_after_a_stop_nothing_is_left_and_the_next_start_is_clean(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C, kill and kill -9 of the supervisor; earlier calls are still there afterwards."""
+    data = tmp_path / "data"
+    before = set(descendants())
+    with running_stack(data) as stack:
+        first = await one_call(stack)
+        assert set(stack.pids()) >= {"signalling", "media-mover", "kafka", "mongo"}
+        code = stack.stop(number)
+        assert code == (0 if number != signal.SIGKILL else -signal.SIGKILL)
+        await until(lambda: not started_since(before), WAIT_SECONDS)
+        assert (number == signal.SIGKILL) == (data / "endpoints.json").exists()
+    with running_stack(data) as stack:
+        second = await one_call(stack)
+        # Retrieval follows Kafka, which begins anew with each start.
+        await until(lambda: {first, second} <= recorded_calls(data), WAIT_SECONDS)
+
+
+async def test_two_stacks_side_by_side(tmp_path: Path) -> None:
+    """Each has its own ports and folder; a call through one is not seen in the other."""
+    with running_stack(tmp_path / "one") as one, running_stack(tmp_path / "two") as two:
+        assert not set(one.endpoints.addresses.values()) & set(two.endpoints.addresses.values())
+        first, second = await one_call(one), await one_call(two)
+        async with laboratory(one) as lab:
+            assert (await lab.observe(first, {})).entries
+            assert not (await lab.observe(second, {})).entries
+
+
+def test_a_second_start_on_the_same_folder_says_so(stack: RunningStack) -> None:
+    """It fails with its own exit code and names the folder and what to do."""
+    second = subprocess.run(
+        [ONRECORD, "up", "--data", str(stack.data)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    assert second.returncode == FOLDER_IN_USE
+    assert f"a stack already runs on {stack.data}" in second.stderr
+    assert (stack.data / "endpoints.json").exists()
