@@ -15,6 +15,7 @@ from onrecord.signalling.adapters.evidence import Announcer, Permits
 from onrecord.signalling.adapters.recorders import Recorders
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
+from onrecord.signalling.domain.call import Phase
 from onrecord.signalling.running import RunningCall
 
 log = get_logger()
@@ -93,7 +94,8 @@ class DoorWork:
         async with running.media_turn:
             address, opened = await self._doors.recorders.open(running.id, effect)
         running.media_address = address
-        self._start(running, self._watch(running), None)
+        if running.call.phase is not Phase.OVER:
+            self._start(running, self._watch(running), None)
         return opened
 
     async def _update(self, running: RunningCall, effect: do.UpdateMedia) -> on.Input:

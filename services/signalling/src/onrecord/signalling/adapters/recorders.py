@@ -15,7 +15,7 @@ from onrecord.signalling.domain import inputs as on
 from onrecord.signalling.domain.negotiation import voice_of
 from onrecord.sip.sdp import Media
 
-_BRIDGES: dict[do.Bridge, pb.Bridge] = {
+_BRIDGES: dict[do.Bridge, pb.Bridge.ValueType] = {
     "now": pb.BRIDGE_NOW,
     "after_notices": pb.BRIDGE_AFTER_NOTICES,
     "on_permit": pb.BRIDGE_ON_PERMIT,

@@ -43,6 +43,7 @@ class SipSocket(asyncio.DatagramProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
         self._is_pumping = False
+        self._is_closed_for_good = False
 
     @property
     def is_open(self) -> bool:
@@ -68,6 +69,7 @@ class SipSocket(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         """Close for good."""
+        self._is_closed_for_good = True
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
@@ -91,7 +93,8 @@ class SipSocket(asyncio.DatagramProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the socket is gone."""
         self._transport = None
-        self._closed.set()
+        if not self._is_closed_for_good:
+            self._closed.set()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Take a datagram from a known source."""
