@@ -28,7 +28,7 @@ from onrecord.media_recorder.mover.engine import (
 from onrecord.media_recorder.mover.playback import PlayReport
 from onrecord.media_recorder.ring import Ring
 
-MAX_MESSAGE: Final = 1 << 20
+MAX_MESSAGE: Final = 16 << 20
 LENGTH = struct.Struct(">I")
 Json = dict[str, Any]
 
@@ -94,6 +94,7 @@ class Control:
             "close": self._close,
             "forget": self._forget,
             "list": self._list,
+            "arrivals": self._arrivals,
         }
 
     def handle(self, request: Json, now: float, utc_ns: int) -> Json:
@@ -161,6 +162,7 @@ class Control:
     def _capture(self, request: Json, _now: float, _utc_ns: int) -> Json:
         call = self._engine.call(request["call"])
         self._engine.capture(call.call, request["legs"], on=bool(request["on"]))
+        call.cut = None if request["on"] else self._ring.head
         if request.get("bridge_now") and call.bridge is Bridge.ON_PERMIT:
             call.bridged = True
         return self._described(call)
@@ -172,6 +174,7 @@ class Control:
 
     def _end(self, call: Call, utc_ns: int) -> None:
         self._engine.close(call.call, utc_ns)
+        call.cut = self._ring.head if call.cut is None else call.cut
         for flow in call.flows.values():
             self._ports.release(flow.number)
 
@@ -187,6 +190,12 @@ class Control:
         chosen = [calls[wanted]] if wanted in calls else [] if wanted else calls.values()
         return {"calls": [self._described(call) for call in chosen], "head": self._ring.head}
 
+    def _arrivals(self, _request: Json, _now: float, _utc_ns: int) -> Json:
+        return {
+            call.call: {leg: flow.last_arrival_ns for leg, flow in call.flows.items()}
+            for call in self._engine.calls.values()
+        }
+
     def _described(self, call: Call) -> Json:
         received = positions(call)
         return {
@@ -195,6 +204,7 @@ class Control:
             "head": self._ring.head,
             "bridged": call.bridged,
             "closed": call.closed,
+            "cut": call.cut,
             "legs": {
                 leg: {
                     "flow": flow.number,

@@ -89,7 +89,10 @@ class Happening(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """One call's legs and how they are joined; `tag` is the writer's own, for its successor."""
+    """One call's legs and how they are joined; `tag` is the writer's own, for its successor.
+
+    `cut` is the ring's head when capturing was last ended by command; None while it is on.
+    """
 
     call: str
     tag: str
@@ -98,6 +101,7 @@ class Call:
     notices_due: set[str]
     bridged: bool = False
     closed: bool = False
+    cut: int | None = None
     reports: dict[tuple[str, str], PlayReport] = field(default_factory=dict)
 
 

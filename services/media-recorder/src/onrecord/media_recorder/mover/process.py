@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -26,7 +27,8 @@ from onrecord.media_recorder.ring import Ring
 TICK: Final = 0.002
 # With no leg open only the control socket can wake it; a signal interrupts the wait.
 IDLE: Final = 1.0
-WRITER_BUFFER: Final = 4 << 20
+# What a writer that does not read may let pile up before it counts as gone.
+MAX_WAITING: Final = 32 << 20
 
 
 class Mover:
@@ -45,6 +47,7 @@ class Mover:
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
         self._writer: socket.socket | None = None
         self._messages = Messages()
+        self._waiting = b""
         self._stopping = False
 
     def run(self) -> None:
@@ -70,6 +73,7 @@ class Mover:
                 self._accept()
             elif descriptor == writer:
                 self._take_commands()
+                self._flush()
             else:
                 self._take_packets(descriptor)
         for send in self._engine.tick(time.monotonic(), time.time_ns()):
@@ -86,10 +90,8 @@ class Mover:
     def _accept(self) -> None:
         accepted, _ = self._listener.accept()
         self._drop_writer()
-        # Small answers to one local peer: a writer that does not read them for 4 MiB is gone.
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WRITER_BUFFER)
         accepted.setblocking(False)
-        self._writer, self._messages = accepted, Messages()
+        self._writer, self._messages, self._waiting = accepted, Messages(), b""
         self._epoll.register(accepted.fileno(), select.EPOLLIN)
 
     def _drop_writer(self) -> None:
@@ -119,16 +121,25 @@ class Mover:
     def _tell(self, message: Json, *, with_ring: bool = False) -> None:
         if self._writer is None:
             return
-        data = encode(message)
-        try:
-            if with_ring:
-                sent = socket.send_fds(self._writer, [data], [self._ring.descriptor])
-            else:
-                sent = self._writer.send(data)
-        except OSError:
-            sent = 0
-        if sent != len(data):
+        self._waiting += encode(message)
+        if len(self._waiting) > MAX_WAITING:
             self._drop_writer()
+        self._flush([self._ring.descriptor] if with_ring else [])
+
+    def _flush(self, descriptors: Sequence[int] = ()) -> None:
+        """Send what waits for the writer, as far as it is read."""
+        if self._writer is None or not self._waiting:
+            return
+        try:
+            sent = socket.send_fds(self._writer, [self._waiting], descriptors)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._drop_writer()
+            return
+        self._waiting = self._waiting[sent:]
+        events = select.EPOLLIN | (select.EPOLLOUT if self._waiting else 0)
+        self._epoll.modify(self._writer.fileno(), events)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -1,0 +1,123 @@
+"""The writer's side of the mover's door: commands with deadlines, happenings as they come."""
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from onrecord.media_recorder.mover.control import (
+    Json,
+    MalformedMessage,
+    Messages,
+    encode,
+)
+from onrecord.media_recorder.ring import Ring
+from onrecord.platform.errors import Refused, Unavailable
+
+COMMAND_SECONDS: Final = 2.0
+
+
+class MoverGone(Exception):
+    """The connection to the mover ended: it died, or another writer took this one's place."""
+
+
+class MoverClient:
+    """One attachment to a mover. `on_happening` is called on the loop for each happening."""
+
+    def __init__(
+        self, connection: socket.socket, ring: Ring, about: Json, rest: list[Json]
+    ) -> None:
+        """Use `attach`."""
+        self.ring = ring
+        self.about = about
+        self.on_happening: Callable[[Json], None] = lambda _happening: None
+        self._early = rest
+        self._connection = connection
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Json]] = {}
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self.connected = asyncio.Event()
+        """Set once commands can be given."""
+
+    @classmethod
+    async def attach(cls, path: Path) -> "MoverClient":
+        """Connect, take the mover's place for its writer, map its ring. Raises OSError."""
+        return await asyncio.to_thread(cls._attach, path)
+
+    @classmethod
+    def _attach(cls, path: Path) -> "MoverClient":
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(COMMAND_SECONDS)
+            connection.connect(str(path))
+            connection.sendall(encode({"do": "attach", "n": 0}))
+            data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+            messages = Messages().feed(data)
+            if not descriptors or not messages or "ok" not in messages[0]:
+                raise OSError("the mover did not answer with its ring")
+        except (OSError, MalformedMessage) as error:
+            connection.close()
+            raise OSError(f"no mover at {path}: {error}") from error
+        ring = Ring.attach(descriptors[0])
+        return cls(connection, ring, messages[0]["ok"], messages[1:])
+
+    async def run(self) -> None:
+        """Read answers and happenings; ends by raising `MoverGone`."""
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=self._connection)
+        self.connected.set()
+        messages, arrived = Messages(), self._early
+        try:
+            while True:
+                for message in arrived:
+                    self._take(message)
+                data = await self._reader.read(1 << 18)
+                if not data:
+                    raise MoverGone("the mover closed the connection")
+                arrived = messages.feed(data)
+        except (OSError, MalformedMessage) as error:
+            raise MoverGone(str(error)) from error
+        finally:
+            self._close()
+
+    async def command(self, do: str, **arguments: object) -> Json:
+        """Have one command done and give its answer.
+
+        Raises `Refused` with the mover's reason, `Unavailable` if it does not answer in time.
+        """
+        if self._writer is None or self._writer.is_closing():
+            raise Unavailable("mover_missing", "the media mover is not attached")
+        number = next(self._numbers)
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            self._writer.write(encode({"do": do, "n": number, **arguments}))
+            message = await asyncio.wait_for(answer, COMMAND_SECONDS)
+        except (TimeoutError, OSError) as error:
+            raise Unavailable("mover_missing", f"the media mover did not {do}") from error
+        finally:
+            self._waiting.pop(number, None)
+        if "error" in message:
+            raise Refused(str(message["error"]), str(message.get("detail", f"mover: {do}")))
+        ok: Json = message["ok"]
+        return ok
+
+    def _take(self, message: Json) -> None:
+        if "what" in message:
+            self.on_happening(message)
+            return
+        answer = self._waiting.get(message.get("n", -1))
+        if answer is not None and not answer.done():
+            answer.set_result(message)
+
+    def _close(self) -> None:
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(Unavailable("mover_missing", "the media mover died"))
+        if self._writer is not None:
+            self._writer.close()
+        with contextlib.suppress(OSError):
+            self._connection.close()

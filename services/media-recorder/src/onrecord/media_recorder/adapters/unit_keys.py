@@ -1,0 +1,42 @@
+"""Unit keys, held in memory only: as they came with the permit, or asked of the ledger again."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import grpc.aio
+from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as pb
+from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as rpc
+from onrecord.ledger.permit import SignedPermit
+from onrecord.platform.errors import Unavailable
+
+# One hour of four legs in units of a minute.
+BATCH: Final = 240
+# Asked for more when fewer are left: some minutes, so that a ledger that is down does not matter.
+LOW: Final = 40
+TIMEOUT: Final = 5.0
+
+
+class UnitKeys:
+    """Asks the ledger for a permit's keys; the same number is always the same key."""
+
+    def __init__(self, ledger: rpc.LedgerAsyncStub) -> None:
+        """Ask through this stub."""
+        self._ledger = ledger
+
+    async def fetch(self, signed: SignedPermit, first: int, count: int = BATCH) -> dict[int, bytes]:
+        """Give keys by number. Raises `Unavailable` whatever the reason: the audio can wait."""
+        request = pb.UnitKeysRequest(
+            permit=pb.Permit(payload=signed.payload, signature=signed.signature),
+            first=first,
+            count=count,
+        )
+        try:
+            reply = await self._ledger.UnitKeys(request, timeout=TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable("unit_keys_missing", str(error.details())) from error
+        return numbered(reply.unit_keys)
+
+
+def numbered(keys: Iterable[pb.UnitKey]) -> dict[int, bytes]:
+    """Give unit keys by the number in their name (`<permit id>/<number>`)."""
+    return {int(key.key_ref.rpartition("/")[2]): key.key for key in keys}

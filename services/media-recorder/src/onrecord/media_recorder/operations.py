@@ -1,0 +1,327 @@
+"""What the door can ask for, call by call: open, play, record, pause, stop, close.
+
+Starting is gated, stopping is local: pause, stop and close act on mover and gate at once, whatever
+else is down.
+"""
+
+import asyncio
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from onrecord.contracts import events
+from onrecord.contracts.event import format_time
+from onrecord.ledger.errors import PermitError
+from onrecord.ledger.permit import Permit, Position, SignedPermit, check_first_use, verify
+from onrecord.media_recorder.adapters import call_log
+from onrecord.media_recorder.adapters.mover import MoverClient
+from onrecord.media_recorder.domain.gate import State
+from onrecord.media_recorder.domain.prompt import FRAME_SAMPLES, BadPrompt, frames
+from onrecord.media_recorder.mover.control import Json
+from onrecord.media_recorder.mover.engine import Bridge
+from onrecord.media_recorder.recorder import Recorder
+from onrecord.media_recorder.recording import CallRecording, LegCodec, OpenPermit
+from onrecord.media_recorder.succession import Succession, first_tag, tag_of
+from onrecord.platform.clock import monotonic, utc_now
+from onrecord.platform.errors import (
+    Denied,
+    InvalidInput,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from onrecord.platform.telemetry import get_logger
+
+log = get_logger()
+PLAY_GRACE: Final = 2.0
+# Refusals that a permit for this recorder and call, used in time, would not have met.
+_DENIED = frozenset({"bad_signature", "unknown_key", "malformed", "other_call", "other_audience"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A leg as the door names it; None where signalling does not know yet."""
+
+    name: str
+    remote: tuple[str, int] | None
+    codec: LegCodec | None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Why something was stopped, in what role by whom; `name` is kept sealed."""
+
+    cause: str
+    role: str
+    name: str = ""
+
+
+class Operations:
+    """The door's requests, carried out. Errors are those of `onrecord.platform.errors`."""
+
+    def __init__(
+        self, recorder: Recorder, succession: Succession, public_key: Ed25519PublicKey, node: str
+    ) -> None:
+        """Permits are checked against `public_key` and must be meant for `node`."""
+        self.leases: dict[str, float] = {}
+        self._recorder = recorder
+        self._succession = succession
+        self._public_key = public_key
+        self._node = node
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def open(
+        self, call: str, legs: Sequence[Leg], bridge: Bridge, notice_legs: Sequence[str]
+    ) -> tuple[str, dict[str, int]]:
+        """Reserve an address for each leg; give the host and each leg's port."""
+        mover = self._mover()
+        codecs = {leg.name: leg.codec or LegCodec() for leg in legs}
+        fresh = call not in self._recorder.calls
+        described = await mover.command(
+            "open",
+            call=call,
+            tag=first_tag(codecs),
+            legs=[_leg(leg) for leg in legs],
+            bridge=bridge,
+            notice_legs=list(notice_legs),
+        )
+        if fresh:
+            self._recorder.add(self._succession.begin(call, codecs, described))
+        self.leases[call] = monotonic()
+        ports = {leg: found["port"] for leg, found in described["legs"].items()}
+        return str(mover.about["host"]), ports
+
+    async def update(self, call: str, legs: Sequence[Leg], bridge: Bridge | None) -> None:
+        """Take what became known of legs, and a new rule for joining them."""
+        found = self._call(call)
+        for leg in legs:
+            if leg.codec is not None:
+                found.codecs[leg.name] = leg.codec
+        await self._mover().command(
+            "update",
+            call=call,
+            legs=[_leg(leg) for leg in legs],
+            bridge=bridge,
+            tag=self._tag(found),
+        )
+
+    async def play(self, call: str, notice: str, leg: str, wav: bytes, sha256: bytes) -> Json:
+        """Play a prompt to its end and give the report; the same notice is played only once."""
+        if hashlib.sha256(wav).digest() != sha256:
+            raise InvalidInput("prompt_damaged", "prompt_sha256 is not the SHA-256 of prompt_wav")
+        codec = self._call(call).codecs.get(leg)
+        if codec is None:
+            raise InvalidInput("unknown_leg", f"call {call} has no leg {leg}")
+        try:
+            payload = frames(wav, codec.name) if codec.name else b""
+        except BadPrompt as error:
+            raise InvalidInput(error.reason, str(error)) from error
+        waiting = self._recorder.played(call, notice, leg)
+        answer = await self._mover().command(
+            "play",
+            call=call,
+            notice=notice,
+            leg=leg,
+            payload=b64encode(payload).decode(),
+            payload_type=-1 if codec.payload_type is None else codec.payload_type,
+            frame_octets=FRAME_SAMPLES,
+            samples=FRAME_SAMPLES,
+            is_notice=True,
+        )
+        if answer["report"] is not None:
+            report: Json = answer["report"]
+            return report
+        seconds = len(payload) / codec.clock_rate + PLAY_GRACE
+        try:
+            # Shielded: the prompt runs on, and its report is kept, when the caller goes away.
+            return await asyncio.wait_for(asyncio.shield(waiting), seconds)
+        except TimeoutError:
+            raise Unavailable("play_late", f"no report of {notice} after {seconds:g} s") from None
+
+    async def record(self, signed: SignedPermit, keys: Mapping[int, bytes]) -> None:
+        """Open the gate by a permit, once; the same permit again changes nothing."""
+        try:
+            permit = verify(signed, self._public_key)
+        except PermitError as error:
+            raise _refusal(error) from error
+        async with self._locks.setdefault(permit.call, asyncio.Lock()):
+            await self._record(permit, signed, keys)
+
+    async def _record(
+        self, permit: Permit, signed: SignedPermit, keys: Mapping[int, bytes]
+    ) -> None:
+        call = self._recorder.calls.get(permit.call)
+        if call is None:
+            raise Refused("call_not_open", f"call {permit.call} is not open here")
+        current = call.open_permit
+        if call.gate.state is State.OPEN and current is not None and call.shutting is None:
+            if current.permit.permit_id == permit.permit_id:
+                current.keys |= keys
+                return
+            raise Refused("gate_open", "the gate is open by another permit")
+        if permit.permit_id in call.used_permits:
+            raise Refused("permit_used", f"{permit.permit_id} opened the gate before")
+        if call.gate.state is State.ENDED or call.failed:
+            raise Refused("recording_ended", "the recording was stopped for good")
+        try:
+            check_first_use(permit, call=call.call, node=self._node, now=utc_now())
+        except PermitError as error:
+            raise _refusal(error) from error
+        await self._open_gate(call, OpenPermit(permit, signed, dict(keys)))
+
+    async def _open_gate(self, call: CallRecording, opened: OpenPermit) -> None:
+        permit, resumed = opened.permit, bool(call.used_permits)
+        persons = [leg for leg in permit.legs if leg in call.codecs]
+        call.used_permits.add(permit.permit_id)
+        tag = tag_of(call, State.OPEN, opened.signed)
+        try:
+            # The mover keeps the permit first: a writer that dies after this has a successor
+            # that opens the gate all the same, and finds the frames still in the ring.
+            await self._mover().command(
+                "capture", call=call.call, legs=persons, on=True, bridge_now=True, tag=tag
+            )
+        except (Refused, Unavailable):
+            call.used_permits.discard(permit.permit_id)
+            raise
+        call.epoch, call.k = self._succession.new_epoch(call.call), 0
+        opened_at = format_time(utc_now())
+        line = call_log.permit_line(opened.signed.payload, opened.signed.signature, opened_at)
+        call_log.append(call.log_path, [line])
+        call.open(opened)
+        self._recorder.record_fact(call.call, started(permit, resumed=resumed), permit.permit_id)
+        self._recorder.touch(call)
+
+    async def pause(self, call: str, actor: Actor) -> None:
+        """Shut the gate for now: nothing that arrives from this moment on is kept."""
+        await self._shut(self._call(call), State.PAUSED, actor)
+
+    async def stop(self, call: str, actor: Actor) -> None:
+        """Shut the gate for good; the parties go on talking."""
+        await self._shut(self._call(call), State.ENDED, actor)
+
+    async def close(self, call: str, cause: str = "call_ended") -> None:
+        """End relay and recording; storing goes on by itself. A call not known is closed."""
+        found = self._recorder.calls.get(call)
+        self.leases.pop(call, None)
+        self._locks.pop(call, None)
+        if found is None or found.ending is not None:
+            return
+        at = await self._cut(found, "close", tag=self._tag(found))
+        self._note_stop(found, State.ENDED, Actor(cause, "system"), {})
+        self._recorder.end(found, cause, at)
+        self._recorder.watchers.end(call)
+
+    def renew(self, calls: Sequence[str]) -> list[str]:
+        """Take note that signalling still has these calls; give those that are not known."""
+        now = monotonic()
+        for call in calls:
+            if call in self._recorder.calls:
+                self.leases[call] = now
+        return [call for call in calls if call not in self._recorder.calls]
+
+    def known(self, call: str) -> str:
+        """Give the call back if it is open here; raises `NotFound`."""
+        return self._call(call).call
+
+    async def _shut(self, call: CallRecording, state: State, actor: Actor) -> None:
+        if call.gate.state in {state, State.ENDED} or call.shutting is not None:
+            return
+        signed = call.open_permit.signed if call.open_permit else None
+        legs = list(call.codecs)
+        described: Json = {}
+        tag = tag_of(call, state, signed)
+        at = await self._cut(call, "capture", described, legs=legs, on=False, tag=tag)
+        self._note_stop(call, state, actor, described)
+        self._recorder.shut(call, state, at)
+
+    async def _cut(
+        self,
+        call: CallRecording,
+        command: str,
+        described: Json | None = None,
+        **arguments: object,
+    ) -> int:
+        """Have the mover capture no more, and give the ring position of that instant."""
+        try:
+            answer = await self._mover().command(command, call=call.call, **arguments)
+        except (Refused, Unavailable) as error:
+            log.warning("stopped without the mover", call=call.call, why=str(error))
+            return self._recorder.head
+        if described is not None:
+            described |= answer
+        return int(answer["cut"])
+
+    def _note_stop(self, call: CallRecording, state: State, actor: Actor, described: Json) -> None:
+        """Write the fact that an open gate was shut."""
+        opened = call.open_permit
+        if opened is None or call.gate.state is not State.OPEN or call.shutting is not None:
+            return
+        permit = opened.permit
+        kind = events.RecordingPaused if state is State.PAUSED else events.RecordingStopped
+        legs = described.get("legs", {})
+        fact = kind(
+            permit_id=permit.permit_id,
+            cause=actor.cause,
+            actor_role=actor.role or "system",
+            actor=actor.name or None,
+            legs=tuple(
+                events.RecordedLeg(leg=leg, position=legs.get(leg, {}).get("received"))  # type: ignore[arg-type]
+                for leg in permit.legs
+            ),
+        )
+        line = call_log.pause_line(permit.permit_id, actor.cause, format_time(utc_now()))
+        call_log.append(call.log_path, [line])
+        self._recorder.record_fact(call.call, fact, permit.permit_id)
+
+    def _mover(self) -> MoverClient:
+        if self._recorder.mover is None:
+            raise Unavailable("mover_missing", "the media mover is not attached")
+        return self._recorder.mover
+
+    def _call(self, call: str) -> CallRecording:
+        found = self._recorder.calls.get(call)
+        if found is None:
+            raise NotFound("call_not_open", f"call {call} is not open here")
+        return found
+
+    def _tag(self, call: CallRecording) -> str:
+        signed = call.open_permit.signed if call.open_permit else None
+        return tag_of(call, call.shutting or call.gate.state, signed)
+
+
+def started(permit: Permit, *, resumed: bool) -> events.RecordingStarted:
+    """Give the fact that a permit opened the gate."""
+    kind = events.RecordingResumed if resumed else events.RecordingStarted
+    return kind(
+        permit_id=permit.permit_id,
+        legs=tuple(
+            events.RecordedLeg(leg=leg, position=_fact_position(position))  # type: ignore[arg-type]
+            for leg, position in permit.legs.items()
+        ),
+    )
+
+
+def _fact_position(position: Position | None) -> events.Position | None:
+    if position is None:
+        return None
+    return events.Position(
+        ssrc=position.ssrc, sequence=position.sequence, timestamp=position.timestamp
+    )
+
+
+def _refusal(error: PermitError) -> Denied | Refused:
+    kind = Denied if error.reason in _DENIED else Refused
+    return kind(error.reason, error.detail)
+
+
+def _leg(leg: Leg) -> Json:
+    found: Json = {"leg": leg.name}
+    if leg.remote is not None:
+        found["remote"] = list(leg.remote)
+    if leg.codec is not None:
+        found["audio"] = leg.codec.payload_type
+        found["telephone_event"] = leg.codec.telephone_event
+    return found

@@ -1,0 +1,335 @@
+"""The writer: reads the ring, writes what the gates allow, then moves the ring's tail.
+
+Order is everything here. A record is written (or dropped for good) before the ring is told so, and
+a call's state is kept by the mover before it is acted on: a writer killed at any line is followed
+by one that finds the same records and the same state, and repeats nothing.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from onrecord.contracts.event import call_event
+from onrecord.contracts.events import RecordingFailed
+from onrecord.contracts.fact import Fact
+from onrecord.media_recorder.adapters import call_log
+from onrecord.media_recorder.adapters.call_log import CallLog
+from onrecord.media_recorder.adapters.mover import MoverClient, MoverGone
+from onrecord.media_recorder.adapters.spool import calls_in, left_over
+from onrecord.media_recorder.adapters.unit_keys import LOW, UnitKeys
+from onrecord.media_recorder.domain.gate import State
+from onrecord.media_recorder.mover.control import Json
+from onrecord.media_recorder.recording import CallRecording, OpenPermit
+from onrecord.media_recorder.ring import Ring, RingDamaged
+from onrecord.media_recorder.storing import NOTHING, Job, Storing
+from onrecord.media_recorder.succession import Succession
+from onrecord.media_recorder.watching import News, Watchers
+from onrecord.platform.clock import monotonic, utc_now
+from onrecord.platform.errors import Refused, Unavailable
+from onrecord.platform.facts import FactWriter
+from onrecord.platform.telemetry import get_logger
+
+log = get_logger()
+TICK: Final = 0.02
+SYNC_SECONDS: Final = 0.2
+BATCH: Final = 2000
+REATTACH_SECONDS: Final = 0.2
+
+
+class Recorder:
+    """All calls of one node, their gates and the ring behind them."""
+
+    def __init__(
+        self,
+        succession: Succession,
+        mover_path: Path,
+        storing: Storing,
+        facts: FactWriter,
+        keys: UnitKeys,
+    ) -> None:
+        """Nothing happens before `run_mover`."""
+        self.calls: dict[str, CallRecording] = {}
+        self.watchers = Watchers()
+        self.mover: MoverClient | None = None
+        self.counters: Counter[str] = Counter()
+        self.unit_seconds = 60.0
+        self._succession = succession
+        self._mover_path = mover_path
+        self._storing = storing
+        self._facts = facts
+        self._keys = keys
+        self._of_flow: dict[int, CallRecording] = {}
+        self._undecided: dict[str, CallRecording] = {}
+        self._cursor = 0
+        self._recovered = False
+        self._plays: dict[tuple[str, str, str], asyncio.Future[Json]] = {}
+        self._keys_wanted = asyncio.Event()
+        storing.known_key = self._known_key
+        storing.on_done = self._forget
+
+    async def run_mover(self) -> None:
+        """Stay attached to a mover; whatever an earlier writer left is taken over first."""
+        while True:
+            try:
+                client = await MoverClient.attach(self._mover_path)
+            except (OSError, RingDamaged) as error:
+                log.warning("mover missing", why=str(error))
+                await asyncio.sleep(REATTACH_SECONDS)
+                continue
+            client.on_happening = self._happened
+            with contextlib.suppress(MoverGone):
+                async with asyncio.TaskGroup() as tasks:
+                    reading = tasks.create_task(client.run(), name="mover")
+                    try:
+                        await self._take_over(client)
+                    except (Unavailable, Refused) as error:
+                        log.warning("mover cannot be taken over", why=str(error))
+                        reading.cancel()
+            log.error("mover lost")
+            self._let_go()
+
+    async def run_drain(self) -> None:
+        """Read the ring on a tick."""
+        while True:
+            self.drain()
+            await asyncio.sleep(TICK)
+
+    async def run_sync(self) -> None:
+        """Bring what was written to the disk, and end units that are long enough."""
+        while True:
+            await asyncio.sleep(SYNC_SECONDS)
+            for call in list(self.calls.values()):
+                units = list(call.units.values())
+                try:
+                    for unit in units:
+                        await asyncio.to_thread(unit.sync)
+                except OSError as error:
+                    self.fail(call, "spool_unwritable", str(error))
+                if call.units and monotonic() - call.group_since >= self.unit_seconds:
+                    self.store_group(call)
+
+    async def run_keys(self) -> None:
+        """Keep enough unit keys in memory for every open gate."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._keys_wanted.wait(), timeout=1.0)
+            self._keys_wanted.clear()
+            for call in list(self.calls.values()):
+                opened = call.open_permit
+                if opened is None or (call.gate.state is State.ENDED and not call.unwritten):
+                    continue
+                if sum(number >= opened.next_key for number in opened.keys) < LOW:
+                    await self._fetch_keys(opened)
+
+    @property
+    def head(self) -> int:
+        """Where the ring's next record will be put; how far was read, if the mover is gone."""
+        return self._cursor if self.mover is None else self.mover.ring.head
+
+    def touch(self, call: CallRecording) -> None:
+        """Write what a gate that was just opened lets through."""
+        self._undecided[call.call] = call
+        self.drain()
+
+    def add(self, call: CallRecording) -> None:
+        """Begin to take a call's records."""
+        self.calls[call.call] = call
+        for flow in call.flows:
+            self._of_flow[flow] = call
+
+    def drain(self) -> None:
+        """Take everything that is in the ring, write what is allowed, tell the ring how far."""
+        touched = dict(self._undecided)
+        if self.mover is not None:
+            self._read(self.mover.ring, touched)
+        self._write(touched.values())
+        if self.mover is not None:
+            places = [call.oldest_undecided for call in self._undecided.values()]
+            known = [place for place in places if place is not None]
+            self.mover.ring.tail = min([self._cursor, *known])
+
+    def _end(self, call: CallRecording, cause: str) -> None:
+        call.ending = None
+        if not call.used_permits or (call.failed and not call.log_path.exists()):
+            # No permit ever opened its gate: there is nothing, and nothing to say.
+            self._storing.submit(Job(call.call, (), NOTHING))
+            return
+        call.note_overflows()
+        call_log.append(call.log_path, [call_log.closed_line(cause)])
+        self._storing.submit(Job(call.call, (), cause))
+
+    def _read(self, ring: Ring, touched: dict[str, CallRecording]) -> None:
+        while True:
+            try:
+                records, self._cursor = ring.read(self._cursor, BATCH)
+            except RingDamaged as error:
+                self.counters["ring_damaged"] += 1
+                log.error("ring damaged", why=str(error))
+                records, self._cursor = [], ring.head
+            if not records:
+                return
+            for position, record in records:
+                call = self._of_flow.get(record.flow)
+                if call is None:
+                    self.counters["unknown_flow"] += 1
+                elif not call.failed:
+                    call.take(position, record)
+                    touched[call.call] = call
+
+    def store_group(self, call: CallRecording) -> None:
+        """End the units being written and have them stored."""
+        names = call.end_group()
+        if names:
+            self._storing.submit(Job(call.call, tuple(names)))
+
+    def shut(self, call: CallRecording, state: State, at: int) -> None:
+        """Shut a call's gate for records from ring position `at` on, and settle what was before."""
+        call.gate.shut(state, at)
+        call.shutting = state
+        self._undecided[call.call] = call
+        self.drain()
+
+    def end(self, call: CallRecording, cause: str, at: int) -> None:
+        """Have all of a call stored up to a ring position, and its last fact written."""
+        call.ending = call.ending or cause
+        self.shut(call, State.ENDED, at)
+
+    def fail(self, call: CallRecording, cause: str, why: str) -> None:
+        """Give up recording a call, and say so."""
+        if call.failed:
+            return
+        log.error("recording failed", call=call.call, cause=cause, why=why)
+        call.failed = True
+        call.unwritten.clear()
+        call.gate.shut(State.ENDED, 0)
+        self._undecided.pop(call.call, None)
+        self.record_fact(call.call, RecordingFailed(cause=cause))
+        self.watchers.tell(call.call, News("", "failed", cause=cause))
+
+    def record_fact(self, call: str, fact: Fact, discriminator: str = "") -> None:
+        """Journal a fact of a call; it reaches the ledger in its turn."""
+        self._facts.record(call_event(call, fact, utc_now(), discriminator))
+
+    def want_keys(self) -> None:
+        """Look for missing unit keys now."""
+        self._keys_wanted.set()
+
+    def played(self, call: str, notice: str, leg: str) -> asyncio.Future[Json]:
+        """Give what will hold the report of a prompt that is being played."""
+        place = (call, notice, leg)
+        waiting = self._plays.get(place)
+        if waiting is None:
+            waiting = self._plays[place] = asyncio.get_running_loop().create_future()
+        return waiting
+
+    def _write(self, calls: Iterable[CallRecording]) -> None:
+        now, utc_ns = monotonic(), int(utc_now().timestamp() * 1e9)
+        for call in list(calls):
+            call.gate.expire(utc_ns)
+            try:
+                if not call.write(now):
+                    self.want_keys()
+            except OSError as error:
+                self.fail(call, "spool_unwritable", str(error))
+            if self.mover is not None:
+                call.report_progress(self.mover.ring)
+            self._settle(call)
+
+    def _settle(self, call: CallRecording) -> None:
+        """Go on with a call whose gate was shut, once everything before that was written."""
+        if call.shutting is not None and not call.unwritten:
+            if call.gate.settle(call.shutting, self._cursor):
+                call.shutting = None
+                self.store_group(call)
+        if call.oldest_undecided is not None or call.shutting is not None:
+            self._undecided[call.call] = call
+            return
+        self._undecided.pop(call.call, None)
+        if call.ending is not None:
+            self._end(call, call.ending)
+
+    async def _take_over(self, client: MoverClient) -> None:
+        """Take on what the mover holds, then what only the spool knows of."""
+        await client.connected.wait()
+        listed = (await client.command("list"))["calls"]
+        self.mover, self._cursor = client, client.ring.tail
+        known = {found["call"] for found in listed}
+        for found in listed:
+            call = self._succession.adopt(found, client.ring)
+            self.add(call)
+            log.info("call taken over", call=call.call, gate=call.gate.state)
+        if not self._recovered:
+            self._recovered = True
+            for name in await asyncio.to_thread(calls_in, self._succession.spool):
+                if name not in known:
+                    cause = self._succession.end_cause(name)
+                    log.warning("spool taken over", call=name, cause=cause)
+                    self._storing.submit(Job(name, (), cause))
+        self.want_keys()
+        for found in listed:
+            self._resume(self.calls[found["call"]], found)
+
+    def _resume(self, call: CallRecording, found: Json) -> None:
+        """Bring a call that was taken over to where its signalling left it."""
+        older = [name for name in left_over(call.spool, call.call) if name.epoch != call.epoch]
+        if older:
+            self._storing.submit(Job(call.call, tuple(older)))
+        if found["closed"]:
+            cause = self._succession.end_cause(call.call, "call_ended")
+            done = not CallLog.read(call.log_path).permits
+            self.end(call, NOTHING if done else cause, found["cut"])
+        elif found["cut"] is not None:
+            self.shut(call, State(json.loads(found["tag"])["gate"]), found["cut"])
+
+    def _let_go(self) -> None:
+        """The mover is gone: keep what it had put into the ring, end its calls."""
+        self.drain()
+        for call in list(self.calls.values()):
+            self.watchers.tell(call.call, News("", "failed", cause="mover_lost"))
+            self.end(call, "mover_lost", self._cursor)
+        self._of_flow.clear()
+        self.mover = None
+
+    async def _fetch_keys(self, opened: OpenPermit) -> None:
+        try:
+            opened.keys |= await self._keys.fetch(opened.signed, opened.next_key)
+        except Unavailable as error:
+            log.warning("unit keys missing", permit=opened.permit.permit_id, why=str(error))
+
+    def _known_key(self, call: str, key_ref: str) -> bytes | None:
+        found = self.calls.get(call)
+        permit_id, _, number = key_ref.rpartition("/")
+        if found is None or found.open_permit is None:
+            return None
+        if found.open_permit.permit.permit_id != permit_id:
+            return None
+        return found.open_permit.keys.get(int(number))
+
+    async def _forget(self, call: str) -> None:
+        """A call is stored to its last fact: the mover need not keep it any longer."""
+        self._leave(call)
+        if self.mover is not None:
+            with contextlib.suppress(Unavailable, Refused):
+                await self.mover.command("forget", call=call)
+
+    def _leave(self, call: str) -> None:
+        found = self.calls.pop(call, None)
+        for flow in found.flows if found else ():
+            self._of_flow.pop(flow, None)
+        self._undecided.pop(call, None)
+        self.watchers.end(call)
+
+    def _happened(self, happening: Json) -> None:
+        call, leg = str(happening["call"]), str(happening["leg"])
+        if happening["what"] == "played":
+            report = happening["report"]
+            waiting = self._plays.pop((call, report["notice"], leg), None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(report)
+            return
+        digit, duration = happening.get("digit", ""), happening.get("duration_ms", 0)
+        self.watchers.tell(call, News(leg, happening["what"], digit, duration))

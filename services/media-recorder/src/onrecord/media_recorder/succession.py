@@ -1,0 +1,136 @@
+"""How a writer takes over from one that died: from the mover's tag, the ring and the spool."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from onrecord.contracts.event import format_time
+from onrecord.ledger.permit import SignedPermit, verify
+from onrecord.media_recorder.adapters.call_log import CallLog, append, permit_line
+from onrecord.media_recorder.adapters.spool import SpoolDamaged, left_over, read_open
+from onrecord.media_recorder.domain.gate import SERVICE, Gate, State
+from onrecord.media_recorder.mover.control import Json
+from onrecord.media_recorder.recording import CallRecording, LegCodec, OpenPermit
+from onrecord.media_recorder.ring import Ring
+from onrecord.platform.clock import utc_now
+from onrecord.platform.telemetry import get_logger
+
+log = get_logger()
+# A nanosecond count per second, as the gate reckons.
+_NS: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """Makes calls anew: from nothing, or as an earlier writer left them."""
+
+    spool: Path
+    public_key: Ed25519PublicKey
+    hold_seconds: float
+    notice_hold_seconds: float
+
+    def begin(self, call: str, codecs: dict[str, LegCodec], described: Json) -> CallRecording:
+        """Make a call that the mover has just opened, or had opened already."""
+        flows = {}
+        for leg, found in described["legs"].items():
+            flows[found["flow"]] = leg
+            flows[found["service_flow"]] = SERVICE + leg
+        gate = Gate(int(self.hold_seconds * _NS), int(self.notice_hold_seconds * _NS))
+        return CallRecording(call, self.spool, gate, codecs, flows, self.new_epoch(call))
+
+    def adopt(self, described: Json, ring: Ring) -> CallRecording:
+        """Make a call as an earlier writer left it: its gate, its keys' numbers, how far it got."""
+        tag = json.loads(described["tag"])
+        codecs = {leg: LegCodec(**found) for leg, found in tag["codecs"].items()}
+        call = self.begin(described["call"], codecs, described)
+        call.used_permits = set(tag["used"])
+        if tag["permit"]:
+            signed = SignedPermit(
+                tag["permit"]["payload"].encode(), bytes.fromhex(tag["permit"]["signature"])
+            )
+            permit = verify(signed, self.public_key)
+            call.open(OpenPermit(permit, signed, {}, self._next_key(call.call, permit.permit_id)))
+            if not described["closed"]:
+                self._keep_permit(call, signed)
+        state = State.ENDED if described["closed"] else State(tag["gate"])
+        if state in {State.PAUSED, State.ENDED}:
+            cut = described["cut"]
+            call.gate.shut(state, ring.head if cut is None else cut)
+        call.skip = {flow: ring.decided(flow) for flow in call.flows}
+        for leg, position in self._written(call.call).items():
+            flow = next(number for number, name in call.flows.items() if name == leg)
+            call.skip[flow] = max(call.skip[flow], position + 1)
+        return call
+
+    def new_epoch(self, call: str) -> int:
+        """Give an epoch above every earlier one of this call: its clock may have gone back."""
+        now = int(utc_now().timestamp() * 1000)
+        written = CallLog.read(self.spool / call / "log").units
+        earlier = [epoch for _, epoch, _ in written]
+        if (self.spool / call).is_dir():
+            earlier += [name.epoch for name in left_over(self.spool, call)]
+        return max([now, *(epoch + 1 for epoch in earlier)])
+
+    def end_cause(self, call: str, otherwise: str = "recorder_lost") -> str:
+        """Say why a call ended that this writer did not see the end of."""
+        return CallLog.read(self.spool / call / "log").closed or otherwise
+
+    def _keep_permit(self, call: CallRecording, signed: SignedPermit) -> None:
+        """Write the permit into the call's log, if its writer died before it could."""
+        payload = signed.payload.decode()
+        known = CallLog.read(call.log_path).permits
+        if all(found["payload"] != payload for found in known):
+            line = permit_line(signed.payload, signed.signature, format_time(utc_now()))
+            append(call.log_path, [line])
+
+    def _written(self, call: str) -> dict[str, int]:
+        """Give the last ring position that stands in a spool file, per leg."""
+        found: dict[str, int] = {}
+        if not (self.spool / call).is_dir():
+            return found
+        for name in left_over(self.spool, call):
+            path = name.path(self.spool, "open")
+            try:
+                frames = read_open(path).frames if path.exists() else ()
+            except SpoolDamaged as error:
+                log.error("spool file unreadable", unit=name.object_key, why=str(error))
+                continue
+            if frames:
+                found[name.leg] = max(found.get(name.leg, 0), frames[-1][0])
+        return found
+
+    def _next_key(self, call: str, permit_id: str) -> int:
+        """Give the first key number of a permit that no unit has used."""
+        refs = [
+            sealed.unit.key_ref for sealed in CallLog.read(self.spool / call / "log").units.values()
+        ]
+        if (self.spool / call).is_dir():
+            for name in left_over(self.spool, call):
+                path = name.path(self.spool, "open")
+                if path.exists():
+                    refs.append(read_open(path).header.key_ref)
+        used = [ref.rpartition("/") for ref in refs]
+        return max((int(number) + 1 for of, _, number in used if of == permit_id), default=0)
+
+
+def tag_of(call: CallRecording, gate: State, signed: SignedPermit | None) -> str:
+    """Write down what a successor must know of a call; the mover keeps it."""
+    return _tag(call.codecs, gate, call.used_permits, signed)
+
+
+def first_tag(codecs: Mapping[str, LegCodec]) -> str:
+    """Write down what is known of a call that is being opened."""
+    return _tag(codecs, State.WAITING, set(), None)
+
+
+def _tag(
+    codecs: Mapping[str, LegCodec], gate: State, used: set[str], signed: SignedPermit | None
+) -> str:
+    permit = None
+    if signed is not None:
+        permit = {"payload": signed.payload.decode(), "signature": signed.signature.hex()}
+    legs = {leg: asdict(codec) for leg, codec in codecs.items()}
+    return json.dumps({"codecs": legs, "gate": gate, "used": sorted(used), "permit": permit})
