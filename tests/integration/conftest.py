@@ -1,40 +1,54 @@
-"""Real servers for the integration tests, each started once for all of them."""
+"""Real servers for integration tests, each a process of its own on loopback."""
 
 from __future__ import annotations
 
-import socket
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
-
-START_MS = 30_000
-STOP_SECONDS = 20
+from servers import free_port, stop, wait_for_port
 
 
 @pytest.fixture(scope="session")
-def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of an empty SecantusDB, which speaks MongoDB's protocol."""
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a MongoDB server that is there for the whole run, durable in every write."""
     folder = tmp_path_factory.mktemp("mongo")
     config = folder / "secantusd.toml"
-    config.touch()  # Without a file of its own it would look for one in other folders.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        *(str(Path(sys.executable).with_name("secantusd-py")), "--config", str(config)),
-        *("--host", "127.0.0.1", "--port", str(port), "--storage-path", str(folder / "data")),
-    ]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    config.touch()  # Without a file of its own it looks for one in the home folder.
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *(str(Path(sys.executable).with_name("secantusd-py")), "--config", str(config)),
+            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--storage-path", str(folder / "data")),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "HOME": str(folder)},
+    )
     try:
-        uri = f"mongodb://127.0.0.1:{port}/?w=majority&journal=true"
-        with MongoClient(uri, serverSelectionTimeoutMS=START_MS) as client:
-            client.admin.command("ping")
-        yield uri
+        wait_for_port(port, process)
+        yield f"mongodb://127.0.0.1:{port}/?w=majority&journal=true"
     finally:
-        server.terminate()
-        server.wait(STOP_SECONDS)
+        stop(process)
+
+
+@pytest.fixture
+def mongo(mongo_server: str) -> str:
+    """The URI of a MongoDB server without any database of onrecord's."""
+    with MongoClient[dict[str, Any]](mongo_server) as client:
+        for name in client.list_database_names():
+            if name.startswith("onrecord"):
+                client.drop_database(name)
+    return mongo_server
+
+
+@pytest.fixture
+def ports() -> Callable[[], int]:
+    """Gives a free TCP port of the loopback interface with each call."""
+    return free_port
