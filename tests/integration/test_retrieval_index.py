@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -27,16 +27,15 @@ class Streams:
     def __init__(self, *logs: list[Entry]) -> None:
         self._streams = {entries[0].stream: entries for entries in logs}
 
-    async def read(self, stream: str) -> list[Entry]:
+    async def read(self, stream: str, upto: int) -> list[Entry]:
         """All entries of a stream."""
         return self._streams[stream]
 
 
 @pytest.fixture
-async def index(mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CallIndex]:
-    """An empty index in a database of its own."""
-    monkeypatch.setattr(module, "DATABASE", f"retrieval_{secrets.token_hex(4)}")
-    made = CallIndex(mongo_uri)
+async def index(mongo: str) -> AsyncIterator[CallIndex]:
+    """An empty index on a real server."""
+    made = CallIndex(mongo)
     await made.prepare()
     yield made
     await made.close()
@@ -131,12 +130,15 @@ async def test_what_is_not_there_is_none(index: CallIndex) -> None:
     assert await index.summary("nobody") is None
 
 
-async def test_a_server_that_is_gone_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_does_not_answer_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The consumer then waits and asks again; nothing is lost."""
     monkeypatch.setattr(module, "TIMEOUT_MS", 100)
-    gone = CallIndex("mongodb://127.0.0.1:1/")
-    with pytest.raises(Unavailable):
-        await gone.summary("c1")
-    with pytest.raises(Unavailable):
-        await gone.ping()
-    await gone.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        index = CallIndex(f"mongodb://127.0.0.1:{silent.getsockname()[1]}/")
+        with pytest.raises(Unavailable):
+            await index.summary("c1")
+        with pytest.raises(Unavailable):
+            await index.ping()
+        await index.close()

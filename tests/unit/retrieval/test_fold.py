@@ -59,7 +59,7 @@ class MemoryLog:
     streams: dict[str, list[Entry]]
     reads: int = 0
 
-    async def read(self, stream: str) -> list[Entry]:
+    async def read(self, stream: str, upto: int) -> list[Entry]:
         """All entries of the stream."""
         self.reads += 1
         return self.streams.get(stream, [])

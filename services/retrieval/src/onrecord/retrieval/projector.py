@@ -29,8 +29,8 @@ class Index(Protocol):
 class Log(Protocol):
     """The record itself."""
 
-    async def read(self, stream: str) -> list[Entry]:
-        """The committed entries of a stream, in order."""
+    async def read(self, stream: str, upto: int) -> list[Entry]:
+        """The committed entries of a stream, in order, at least to the index `upto` of the log."""
 
 
 class Projector:
@@ -63,7 +63,7 @@ class Projector:
 
     async def _missing(self, before: Call, entry: Entry) -> list[Entry]:
         log.info("gap filled from the ledger", call=entry.call, have=before.last_seq, got=entry.seq)
-        found = await self._ledger.read(entry.stream)
+        found = await self._ledger.read(entry.stream, entry.index)
         entries = [one for one in found if one.seq > before.last_seq]
         if not entries or entries[-1].seq < entry.seq:
             raise Unavailable("ledger_behind", f"{entry.stream} ends before seq {entry.seq}")

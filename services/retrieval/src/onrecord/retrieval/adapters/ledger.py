@@ -11,6 +11,9 @@ from onrecord.platform.errors import Denied, InvalidInput, NotFound, Refused, Un
 from onrecord.platform.grpc import reason_of
 from onrecord.retrieval.domain.access import Access
 
+PAGE = 1000
+"""Entries in one reply of `Ledger.Read`."""
+
 READ_SECONDS = 10.0
 OPEN_SECONDS = 10.0
 
@@ -29,9 +32,17 @@ class Ledger:
         """`channel` leads to the consent-ledger."""
         self._stub = rpc.LedgerStub(channel)
 
-    async def read(self, stream: str) -> list[Entry]:
-        """The committed entries of a stream, in order."""
-        request = pb.ReadRequest(stream=stream)
+    async def read(self, stream: str, upto: int) -> list[Entry]:
+        """The committed entries of a stream, in order, at least to the index `upto` of the log."""
+        found = await self._page(pb.ReadRequest(stream=stream))
+        # What a longer stream has beyond its first page is looked for in the log itself.
+        position = found[-1].index + 1 if len(found) == PAGE else upto + 1
+        while position <= upto and (page := await self._page(pb.ReadRequest(index=position))):
+            found += [entry for entry in page if entry.stream == stream]
+            position = page[-1].index + 1
+        return found
+
+    async def _page(self, request: pb.ReadRequest) -> list[Entry]:
         try:
             return [
                 Entry.from_canonical(found.canonical, dict(found.sealed), found.traceparent)
