@@ -128,7 +128,7 @@ def _decide_again(call: Call, decided: events.PolicyDecided) -> Decision | None:
         return None
     purposes = [purpose for owed in decided.obligations for purpose in owed.purposes]
     facts = CallFacts(
-        parties=tuple(sorted(call.present)),
+        parties=tuple(sorted(call.present.union(owed.party for owed in decided.obligations))),
         purposes=tuple(dict.fromkeys(purposes)),
         language=decided.obligations[0].language if decided.obligations else "",
         day=call.started_at.date(),

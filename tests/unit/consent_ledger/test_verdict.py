@@ -1,0 +1,191 @@
+"""Verdicts: when one is due, and which, for every way a call can go."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ledgers import NOON, fact, stored, told_call
+from onrecord.consent_ledger.domain.call import Call, fold
+from onrecord.consent_ledger.domain.entries import Head, assemble, draft, sealing_keys
+from onrecord.consent_ledger.domain.verdict import is_due, is_settled, judge
+from onrecord.contracts.event import Event
+
+
+def call_of(events: Sequence[Event]) -> Call:
+    """Fold events as if they were committed in this order."""
+    drafts = [
+        draft(one, dict.fromkeys(sealing_keys(one).values(), bytes(32)), bytes) for one in events
+    ]
+    return fold("c1", assemble(Head(-1, None), {"call/c1": 0}, drafts, NOON))
+
+
+def event(event_type: str, discriminator: str = "", **fields: Any) -> Event:
+    """A fact of call c1."""
+    return fact("c1", event_type, fields, discriminator)
+
+
+TOLD = told_call("c1")
+PERMIT = event(
+    "permit.issued", "0", relied_on=["c1:notice.given:caller:0", "c1:notice.given:agent:0"]
+)
+STARTED = event("recording.started", "c1:p0")
+ENDED = event("call.ended")
+STORED = stored("c1", "c1:p0")
+NOTHING_STORED = event("recording.stored", "1:0", units=[], unit_count=0)
+GAP = event("recording.gap", "caller:1:0", cause="spool_full")
+FAILED = event("recording.failed", cause="object_conflict")
+
+
+def ended(gate: str) -> Event:
+    """The end of a call whose gate stayed shut."""
+    return event("call.ended", gate=gate)
+
+
+@pytest.mark.parametrize(
+    ("events", "verdict", "causes", "rule"),
+    [
+        ([*TOLD, PERMIT, STARTED, ENDED, STORED], "recorded", (), ""),
+        ([*TOLD, PERMIT, STARTED, STORED, ENDED], "recorded", (), ""),
+        ([*TOLD, PERMIT, STARTED, GAP, GAP, ENDED, STORED], "partly_recorded", ("spool_full",), ""),
+        (
+            [*TOLD, PERMIT, STARTED, ENDED, STORED, FAILED],
+            "partly_recorded",
+            ("object_conflict",),
+            "",
+        ),
+        ([*TOLD, PERMIT, STARTED, ENDED, FAILED], "failed", ("object_conflict",), ""),
+        ([*TOLD, PERMIT, STARTED, ENDED, NOTHING_STORED], "failed", ("nothing_kept",), ""),
+        (
+            [*TOLD, PERMIT, STARTED, event("recording.paused", "c1:p0"), ENDED, STORED],
+            "partly_recorded",
+            ("card_data",),
+            "",
+        ),
+        (
+            [*TOLD, PERMIT, STARTED, event("objection.made", "0"), ENDED, STORED],
+            "partly_recorded",
+            ("objection",),
+            "",
+        ),
+        (
+            [*TOLD, event("objection.made", "0"), ended("permit_refused")],
+            "not_recorded",
+            (),
+            "objection",
+        ),
+        (
+            [*TOLD, event("consent.withdrawn", "0"), ended("not_asked")],
+            "not_recorded",
+            (),
+            "objection",
+        ),
+        (
+            [TOLD[0], event("policy.decided", may_record=False), TOLD[2], ended("not_asked")],
+            "not_recorded",
+            (),
+            "uk/1",
+        ),
+        (
+            [*TOLD, event("permit.refused", "0", reason="no_own_party"), ended("permit_refused")],
+            "not_recorded",
+            (),
+            "no_own_party",
+        ),
+        (
+            [*TOLD, event("permit.refused", "0"), ended("permit_refused")],
+            "failed",
+            ("permit_refused", "party_not_told"),
+            "",
+        ),
+        (
+            [*TOLD[:4], event("notice.failed", "agent:0"), ended("notice_failed")],
+            "failed",
+            ("notice_failed", "leg_closed"),
+            "",
+        ),
+        ([*TOLD[:3], ended("media_unavailable")], "failed", ("media_unavailable",), ""),
+        ([*TOLD, PERMIT, ENDED], "failed", ("recorder_silent",), ""),
+        (
+            [event("call.started", kind="emergency"), ended("not_asked")],
+            "not_recorded",
+            (),
+            "emergency",
+        ),
+        (
+            [event("call.started", kind="unrecorded", route="private"), ended("not_asked")],
+            "not_recorded",
+            (),
+            "route/private",
+        ),
+    ],
+)
+def test_every_way_of_a_call_has_its_verdict(
+    events: list[Event], verdict: str, causes: tuple[str, ...], rule: str
+) -> None:
+    """The verdict, its causes and its rule follow from the facts alone."""
+    call = call_of(events)
+    assert is_due(call, silent=False)
+    judged = judge(call)
+    assert (judged.verdict, judged.causes, judged.rule) == (verdict, causes, rule)
+
+
+@pytest.mark.parametrize(
+    ("events", "due", "due_if_silent"),
+    [
+        (TOLD[:2], False, False),
+        (TOLD, False, True),
+        ([*TOLD, PERMIT, STARTED], False, True),
+        ([*TOLD, PERMIT, STARTED, ENDED], False, False),
+        ([*TOLD, PERMIT, STARTED, STORED], False, True),
+        ([*TOLD, ENDED], True, True),
+        ([*TOLD, ENDED, event("call.verdict")], False, False),
+        ([TOLD[0], event("call.ended", answered=False, sip_code=486)], False, False),
+    ],
+)
+def test_a_verdict_comes_when_enough_is_known(
+    events: list[Event], *, due: bool, due_if_silent: bool
+) -> None:
+    """The end is waited for, and the store of a recording; a silent worker is not."""
+    call = call_of(events)
+    assert is_due(call, silent=False) == due
+    assert is_due(call, silent=True) == due_if_silent
+
+
+def test_a_call_that_was_never_answered_is_settled_without_a_verdict() -> None:
+    """Busy, no answer or cancelled: there is nothing to judge."""
+    assert is_settled(call_of([TOLD[0], event("call.ended", answered=False, sip_code=486)]))
+    assert not is_settled(call_of(TOLD))
+
+
+def test_a_lost_worker_is_a_cause() -> None:
+    """Without an end, what is stored counts and the loss is named."""
+    judged = judge(call_of([*TOLD, PERMIT, STARTED, STORED]))
+    assert (judged.verdict, judged.causes) == ("partly_recorded", ("signalling_lost",))
+    assert judge(call_of(TOLD)).causes == ("signalling_lost",)
+
+
+def test_seconds_are_summed_per_leg_and_the_weakest_grade_counts() -> None:
+    """Kept seconds come from the units; the grade is the weakest a permit relied on."""
+    weak = fact("c1", "notice.given", {**TOLD[3].fact.model_dump(), "grade": "C"}, "caller:1")
+    relied = ["c1:notice.given:caller:1", "c1:notice.given:agent:0"]
+    more = event("recording.stored", "1:1", units=stored("c1", "c1:p0", 3.5).fact.units[:1])
+    facts = [
+        *TOLD,
+        weak,
+        event("permit.issued", "0", relied_on=relied),
+        STARTED,
+        more,
+        ENDED,
+        STORED,
+    ]
+    judged = judge(call_of(facts))
+    assert judged.kept_seconds == {"caller": 60.5, "agent": 57.0}
+    assert judged.weakest_grade == "C"
+
+
+@given(st.permutations([*TOLD, PERMIT, STARTED, GAP, STORED, ENDED]))
+def test_the_order_between_services_does_not_change_the_verdict(events: list[Event]) -> None:
+    """Facts of several services may cross; the verdict is the same."""
+    assert judge(call_of(events)) == judge(call_of([*TOLD, PERMIT, STARTED, GAP, STORED, ENDED]))
