@@ -1,5 +1,7 @@
 """Calls whose signalling is gone, and legs that fell silent."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import dataclass, field
 from typing import Final

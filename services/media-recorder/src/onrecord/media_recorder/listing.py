@@ -1,5 +1,7 @@
 """What the ledger and the manifest are told of a call: its units, its gaps and their causes."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple

@@ -1,5 +1,7 @@
 """Keeping audio that may not be kept yet out of the swap: mlock(2) and mlockall(2)."""
 
+from __future__ import annotations
+
 import ctypes
 import mmap
 from typing import Final

@@ -4,6 +4,8 @@ Starting is gated, stopping is local: pause, stop and close act on mover and gat
 else is down.
 """
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 from base64 import b64encode
@@ -100,13 +102,15 @@ class Operations:
         for leg in legs:
             if leg.codec is not None:
                 found.codecs[leg.name] = leg.codec
-        await self._mover().command(
-            "update",
-            call=call,
-            legs=[_leg(leg) for leg in legs],
-            bridge=bridge,
-            tag=self._tag(found),
-        )
+        # One at a time with Record, whose permit a tag made meanwhile would not contain.
+        async with self._locks.setdefault(call, asyncio.Lock()):
+            await self._mover().command(
+                "update",
+                call=call,
+                legs=[_leg(leg) for leg in legs],
+                bridge=bridge,
+                tag=self._tag(found),
+            )
 
     async def play(self, call: str, notice: str, leg: str, wav: bytes, sha256: bytes) -> Json:
         """Play a prompt to its end and give the report; the same notice is played only once."""
@@ -186,6 +190,8 @@ class Operations:
         except (Refused, Unavailable):
             call.used_permits.discard(permit.permit_id)
             raise
+        if call.ending is not None or call.gate.state is State.ENDED:
+            raise Refused("recording_ended", "the call was closed or stopped meanwhile")
         call.epoch, call.k = self._succession.new_epoch(call.call), 0
         opened_at = format_time(utc_now())
         line = call_log.permit_line(opened.signed.payload, opened.signed.signature, opened_at)

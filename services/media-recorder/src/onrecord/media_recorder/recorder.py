@@ -5,6 +5,8 @@ a call's state is kept by the mover before it is acted on: a writer killed at an
 by one that finds the same records and the same state, and repeats nothing.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import json
@@ -154,7 +156,7 @@ class Recorder:
 
     def _end(self, call: CallRecording, cause: str) -> None:
         call.ending = None
-        if not call.used_permits or (call.failed and not call.log_path.exists()):
+        if cause == NOTHING or not call.used_permits or not call.log_path.exists():
             # No permit ever opened its gate: there is nothing, and nothing to say.
             self._storing.submit(Job(call.call, (), NOTHING))
             return
@@ -241,10 +243,10 @@ class Recorder:
 
     def _settle(self, call: CallRecording) -> None:
         """Go on with a call whose gate was shut, once everything before that was written."""
-        if call.shutting is not None and not call.unwritten:
-            if call.gate.settle(call.shutting, self._cursor):
-                call.shutting = None
-                self.store_group(call)
+        state = call.shutting
+        if state and not call.unwritten and call.gate.settle(state, self._cursor):
+            call.shutting = None
+            self.store_group(call)
         if call.oldest_undecided is not None or call.shutting is not None:
             self._undecided[call.call] = call
             return

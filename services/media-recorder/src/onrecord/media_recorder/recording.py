@@ -1,5 +1,7 @@
 """One call in the writer: from ring records to frames in the spool, by its gate."""
 
+from __future__ import annotations
+
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -14,6 +14,8 @@ tells the successor of a killed writer what was written, although the tail waits
 call.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import struct

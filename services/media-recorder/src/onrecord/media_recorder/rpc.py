@@ -1,5 +1,7 @@
 """The Media door: protobuf in, operations out."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 

@@ -1,5 +1,7 @@
 """The composition root of the media recorder: the only file that knows all of it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """What the recorder and its mover are told by the environment."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from onrecord.platform.settings import ServiceSettings

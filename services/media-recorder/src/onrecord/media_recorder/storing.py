@@ -6,6 +6,8 @@ id follows from what it lists. I3: a spool file goes only when its object was ve
 is committed. I9: an object key is never given a second body.
 """
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 import random

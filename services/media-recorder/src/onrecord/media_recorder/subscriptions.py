@@ -1,5 +1,7 @@
 """Which facts the recorder reacts to."""
 
+from __future__ import annotations
+
 from onrecord.contracts.entry import Entry
 from onrecord.contracts.events import CallEnded
 from onrecord.contracts.topics import CALLS

@@ -1,5 +1,7 @@
 """How a writer takes over from one that died: from the mover's tag, the ring and the spool."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

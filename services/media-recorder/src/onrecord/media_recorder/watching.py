@@ -1,5 +1,7 @@
 """Who watches a call's media, and what they are told."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ from it the manifest and the gaps are made, whoever wrote the units and however 
 restarted.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from dataclasses import dataclass, field

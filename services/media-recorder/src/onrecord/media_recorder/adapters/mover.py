@@ -1,5 +1,7 @@
 """The writer's side of the mover's door: commands with deadlines, happenings as they come."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import itertools
@@ -44,12 +46,12 @@ class MoverClient:
         """Set once commands can be given."""
 
     @classmethod
-    async def attach(cls, path: Path) -> "MoverClient":
+    async def attach(cls, path: Path) -> MoverClient:
         """Connect, take the mover's place for its writer, map its ring. Raises OSError."""
         return await asyncio.to_thread(cls._attach, path)
 
     @classmethod
-    def _attach(cls, path: Path) -> "MoverClient":
+    def _attach(cls, path: Path) -> MoverClient:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.settimeout(COMMAND_SECONDS)

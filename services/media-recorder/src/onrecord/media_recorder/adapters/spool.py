@@ -12,6 +12,8 @@ unit key itself is never on the disk. A torn tail is not read. `<epoch>-<k>.seal
 the object's final bytes.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import struct

@@ -1,5 +1,7 @@
 """Unit keys, held in memory only: as they came with the permit, or asked of the ledger again."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Final
 

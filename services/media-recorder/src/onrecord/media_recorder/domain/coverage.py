@@ -5,6 +5,8 @@ Silence that was not sent (timestamps jump, numbers do not) is no gap, and neith
 starts anew (numbers jump, timestamps do not).
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -5,6 +5,8 @@ only from the permit's position on. Everything here is in memory; nothing waits 
 limit, and what is dropped because it waited too long is remembered, so that it can be named.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -4,6 +4,8 @@ RIFF/WAVE with one channel at 8 kHz: PCM 16 bit (format 1), A-law (6) or mu-law 
 is in the leg's own law is sent bit by bit as it is.
 """
 
+from __future__ import annotations
+
 import struct
 from typing import Final
 

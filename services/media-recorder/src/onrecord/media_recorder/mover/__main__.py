@@ -1,5 +1,7 @@
 """`python -m onrecord.media_recorder.mover`: the sockets mover, a sibling of the writer."""
 
+from __future__ import annotations
+
 from onrecord.media_recorder.mover.process import Mover
 from onrecord.media_recorder.settings import MoverSettings
 from onrecord.platform.settings import load

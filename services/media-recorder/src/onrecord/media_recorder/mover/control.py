@@ -7,6 +7,8 @@ before; `list` tells it which calls there are. Where a command changes what is c
 answer names the ring's `head` at that instant: records before it are from before.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import struct

@@ -6,6 +6,8 @@ notice that it was given, or when the writer says so. A played prompt takes a le
 length and is captured always: it is a leg of its own, holding machine audio only.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

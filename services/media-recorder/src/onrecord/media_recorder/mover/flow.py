@@ -1,5 +1,7 @@
 """One leg as the mover sees it: what it receives, from whom, and what may be kept of it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Final
 

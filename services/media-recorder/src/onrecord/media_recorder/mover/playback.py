@@ -1,5 +1,7 @@
 """A prompt being played to one leg: paced by the monotonic clock, and what was really sent."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,7 +53,7 @@ class Playback:
     last: Sent | None = None
     started_ns: int = 0
     octets: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def next_frame(self, now: float) -> bytes | None:
         """Give the frame that is due, or None; a long delay moves all that follow."""

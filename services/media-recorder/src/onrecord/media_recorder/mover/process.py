@@ -1,5 +1,7 @@
 """The process around the engine: one thread, one epoll, a tick of 2 ms while a leg is open."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import random
@@ -67,15 +69,14 @@ class Mover:
         self._stopping = True
 
     def _step(self, ready: list[int]) -> None:
-        writer = self._writer.fileno() if self._writer else None
+        # Packets first: what reached the machine before a stop or close belongs to before it.
         for descriptor in ready:
-            if descriptor == self._listener.fileno():
-                self._accept()
-            elif descriptor == writer:
-                self._take_commands()
-                self._flush()
-            else:
-                self._take_packets(descriptor)
+            self._take_packets(descriptor)
+        if self._writer is not None and self._writer.fileno() in ready:
+            self._take_commands()
+            self._flush()
+        if self._listener.fileno() in ready:
+            self._accept()
         for send in self._engine.tick(time.monotonic(), time.time_ns()):
             self._legs.send(send)
         for happening in self._control.happenings():

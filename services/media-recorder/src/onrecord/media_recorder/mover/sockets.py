@@ -1,5 +1,7 @@
 """The mover's UDP sockets, one per leg, drained together on a tick."""
 
+from __future__ import annotations
+
 import contextlib
 import select
 import socket

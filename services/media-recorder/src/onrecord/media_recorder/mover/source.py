@@ -7,6 +7,8 @@ one SSRC and rising sequence numbers; the first to do so holds the leg until the
 itself sends or signalling names another. Nothing is ever sent to an address learned this way.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Final
 

@@ -1,5 +1,7 @@
 """Puts captured packets into the ring, and says in the ring itself what found no room."""
 
+from __future__ import annotations
+
 from collections import Counter
 from typing import Protocol
 
