@@ -118,7 +118,7 @@ class Doors:
 
 def _media(doors: Doors, address: str) -> media_rpc.MediaServicer:
     class Media(media_rpc.MediaServicer):
-        async def Open(self, request, context):  # noqa: ANN001, ANN202, N802
+        async def Open(self, request, context):  # noqa: N802
             await doors.note("Open", request, context)
             legs = [
                 media_pb.LegAddress(name="caller", host=LOOPBACK, port=RECORDER_CALLER),
@@ -126,7 +126,7 @@ def _media(doors: Doors, address: str) -> media_rpc.MediaServicer:
             ]
             return media_pb.OpenResponse(legs=legs, media_address=address, media_node="media-t")
 
-        async def Watch(self, request, context):  # noqa: ANN001, ANN202, N802
+        async def Watch(self, request, context):  # noqa: N802
             await doors.note("Watch", request, context)
             cause = await doors.failing_media.get()
             yield media_pb.WatchResponse(failed=media_pb.Failed(cause=cause))
@@ -138,7 +138,7 @@ def _media(doors: Doors, address: str) -> media_rpc.MediaServicer:
 
 def _announcement(doors: Doors) -> announcement_rpc.AnnouncementServicer:
     class Announcement(announcement_rpc.AnnouncementServicer):
-        async def Announce(self, request, context):  # noqa: ANN001, ANN202, N802
+        async def Announce(self, request, context):  # noqa: N802
             await doors.note("Announce", request, context)
             await doors.notice_may_end.wait()
             reason = doors.refusals.get("notice", "")
@@ -160,7 +160,7 @@ def _announcement(doors: Doors) -> announcement_rpc.AnnouncementServicer:
 
 def _ledger(doors: Doors) -> ledger_rpc.LedgerServicer:
     class Ledger(ledger_rpc.LedgerServicer):
-        async def RequestPermit(self, request, context):  # noqa: ANN001, ANN202, N802
+        async def RequestPermit(self, request, context):  # noqa: N802
             await doors.note("RequestPermit", request, context)
             if reason := doors.refusals.get("permit"):
                 refused = ledger_pb.PermitRefusal(reason=reason)
@@ -174,7 +174,7 @@ def _ledger(doors: Doors) -> ledger_rpc.LedgerServicer:
 
 
 def _noting(doors: Doors, name: str, reply: type) -> object:
-    async def method(_self, request, context):  # noqa: ANN001, ANN202
+    async def method(_self, request, context):
         await doors.note(name, request, context)
         return reply()
 
@@ -184,7 +184,7 @@ def _noting(doors: Doors, name: str, reply: type) -> object:
 class Stand:
     """A running signalling service; `doors` are what it talks to."""
 
-    def __init__(self, folder: Path, doors_up: bool) -> None:
+    def __init__(self, folder: Path, *, doors_up: bool) -> None:
         self.doors = Doors()
         self.folder = folder
         self.sip = free_port()
@@ -245,7 +245,7 @@ class Stand:
             announcement=doors,
             ring_seconds=2.0,
             media_seconds=0.6,
-            announce_seconds=2.0,
+            announce_seconds=0.8,
             permit_seconds=0.6,
             lease_seconds=0.2,
             keepalive_seconds=0.2,

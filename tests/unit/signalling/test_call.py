@@ -1,0 +1,494 @@
+"""The call's state machine: every step, every failure, every way to end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onrecord.contracts.registry import fact_class
+from onrecord.policy import default_pack
+from onrecord.signalling.domain import effects as do
+from onrecord.signalling.domain import inputs as on
+from onrecord.signalling.domain.call import Call, Phase
+from onrecord.signalling.domain.plan import Office, Plan, Refusal, plan_call
+from onrecord.signalling.routes import Emergency, OnNoPermit, Route, Routes
+from onrecord.sip import sdp
+from onrecord.sip.message import Request, parse
+from onrecord.sip.sdp import Codec, LocalAudio
+from onrecord.sip.uri import SipUri
+
+PCMU, PCMA, G729 = Codec(0, "PCMU", 8000), Codec(8, "PCMA", 8000), Codec(18, "G729", 8000)
+EVENTS = Codec(101, "telephone-event", 8000, fmtp="0-15")
+TO = SipUri.parse("sip:192.0.2.20:5070")
+OFFER = sdp.build_offer(LocalAudio("192.0.2.1", 4000, (G729, PCMA, PCMU, EVENTS), 1))
+ANSWER = sdp.build_offer(LocalAudio("192.0.2.20", 6000, (PCMA, EVENTS), 2))
+OPENED = on.MediaOpened("media-1", ("198.51.100.1", 20000), ("198.51.100.1", 20002))
+OUTAGES: tuple[on.Outage, ...] = (
+    "media_unavailable",
+    "announcement_unavailable",
+    "notice_failed",
+    "ledger_unavailable",
+    "permit_refused",
+)
+
+
+def request(number: str = "1000", body: bytes = OFFER) -> Request:
+    """An INVITE as it comes in."""
+    head = (
+        f"INVITE sip:{number}@192.0.2.2 SIP/2.0\r\n"
+        "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa\r\nMax-Forwards: 70\r\n"
+        'From: "Alice" <sip:+442079460123@192.0.2.1>;tag=1\r\n'
+        f"To: <sip:{number}@192.0.2.2>\r\nCall-ID: c1\r\nCSeq: 1 INVITE\r\n"
+        f"Contact: <sip:a@192.0.2.1>\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    message = parse(head.encode() + body)
+    assert isinstance(message, Request)
+    return message
+
+
+def office(on_no_permit: OnNoPermit = "continue") -> Office:
+    """A worker with one recorded line, one unrecorded, and 112."""
+    routes = Routes(
+        frozenset({"192.0.2.1"}),
+        (
+            Route("9", TO, record=False),
+            Route("1", TO, line="main", on_no_permit=on_no_permit),
+        ),
+        Emergency(frozenset({"112"}), ("", "9"), TO),
+    )
+    return Office(routes, default_pack(), "signalling-1")
+
+
+def planned(
+    number: str = "1000", body: bytes = OFFER, on_no_permit: OnNoPermit = "continue"
+) -> Plan | Refusal:
+    """Route a call."""
+    return plan_call(office(on_no_permit), "x", request(number, body), date(2026, 11, 23), 7)
+
+
+class Driver:
+    """One call and everything that it asked for, with a clock of its own."""
+
+    def __init__(self, number: str = "1000", on_no_permit: OnNoPermit = "continue") -> None:
+        plan = planned(number, on_no_permit=on_no_permit)
+        assert isinstance(plan, Plan)
+        self.now = 0.0
+        self.call = Call(plan)
+        self.done: list[do.Effect] = self.call.begin(self.now)
+
+    def feed(self, *happenings: on.Input) -> list[do.Effect]:
+        """Let things happen one second apart; return what the last one caused."""
+        effects: list[do.Effect] = []
+        for happening in happenings:
+            self.now += 1.0
+            effects = self.call.handle(happening, self.now)
+            self.done += effects
+        return effects
+
+    def until(self, phase: Phase) -> Driver:
+        """Go the straight way to a phase of a recorded call."""
+        for happening in STRAIGHT:
+            if self.call.phase is phase:
+                break
+            self.feed(happening)
+        assert self.call.phase is phase
+        return self
+
+    def kinds(self) -> list[type]:
+        """Return the classes of all effects so far."""
+        return [type(effect) for effect in self.done]
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return the facts entered so far; each fits its model."""
+        entered = [effect for effect in self.done if isinstance(effect, do.Enter)]
+        for effect in entered:
+            fact_class(effect.type).model_validate(effect.fields)
+        return {effect.type: effect.fields for effect in entered}
+
+
+STRAIGHT: tuple[on.Input, ...] = (
+    OPENED,
+    on.AgentAnswered(ANSWER),
+    on.MediaUpdated(),
+    on.CallerAcknowledged(b""),
+    on.NoticesGiven(("x:notice.given:caller:0", "x:notice.given:agent:0")),
+    on.PermitGranted("grant"),
+    on.GateOpened(),
+)
+ANSWERED = (Phase.ANSWERING, Phase.INFORMING, Phase.PERMITTING, Phase.GATING, Phase.RECORDING)
+
+
+def test_the_straight_way() -> None:
+    """Facts, recorder, agent, answer, notice, permit, gate: in this order."""
+    driver = Driver().until(Phase.RECORDING)
+    assert driver.kinds() == [
+        do.Enter,
+        do.Enter,
+        do.OpenMedia,
+        do.InviteAgent,
+        do.WatchRinging,
+        do.UpdateMedia,
+        do.Answer,
+        do.Enter,
+        do.Announce,
+        do.RequestPermit,
+        do.OpenGate,
+    ]
+    assert driver.call.gate == "opened"
+
+
+def test_the_agent_is_offered_only_what_the_caller_can_use() -> None:
+    """The recorder's address, the caller's payload types, no codec that we do not relay."""
+    driver = Driver().until(Phase.DIALLING)
+    (invite,) = [effect for effect in driver.done if isinstance(effect, do.InviteAgent)]
+    audio = sdp.parse(invite.body).audio
+    assert (audio.address, audio.port) == OPENED.agent
+    assert audio.codecs == (PCMA, PCMU, EVENTS)
+
+
+def test_the_caller_is_answered_with_what_the_agent_took() -> None:
+    """The relay never transcodes: both legs have the agent's codecs."""
+    driver = Driver().until(Phase.ANSWERING)
+    (answer,) = [effect for effect in driver.done if isinstance(effect, do.Answer)]
+    audio = sdp.parse(answer.body).audio
+    assert (audio.address, audio.port, audio.codecs) == (*OPENED.caller, (PCMA, EVENTS))
+    assert driver.facts()["call.answered"]["legs"][0] == {"party": "caller", "codec": "PCMA"}
+
+
+@pytest.mark.parametrize("body", [b"", b"v=0\r\n", ANSWER.replace(b"8 101", b"18")])
+def test_an_unusable_answer_ends_the_call(body: bytes) -> None:
+    """The agent is hung up and the caller gets 488."""
+    driver = Driver().until(Phase.DIALLING)
+    effects = driver.feed(on.AgentAnswered(body))
+    assert effects[:3] == [do.Refuse("caller", 488), do.HangUp("agent"), do.CloseMedia()]
+    assert driver.facts()["call.ended"]["answered"] is False
+
+
+def test_early_media_becomes_ringing() -> None:
+    """A 183 with a description cannot be heard through the recorder: the caller gets 180."""
+    driver = Driver().until(Phase.DIALLING)
+    assert driver.feed(on.AgentRinging(183, "Progress", ANSWER)) == [do.RingCaller(180, "", b"")]
+    assert driver.feed(on.AgentRinging(181, "Forwarded", b"")) == [
+        do.RingCaller(181, "Forwarded", b"")
+    ]
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("phase", [Phase.INFORMING, Phase.PERMITTING, Phase.GATING])
+def test_an_outage_after_the_answer_joins_the_parties(phase: Phase, outage: on.Outage) -> None:
+    """`continue`: bridged at once, unrecorded, and the reason is kept for the end."""
+    driver = Driver().until(phase)
+    effects = driver.feed(on.Failed(outage))
+    assert effects == [do.UpdateMedia(None, None, "now", is_awaited=False)]
+    driver.feed(on.PermitGranted("late"), on.GateOpened(), on.NoticesGiven(()))
+    assert driver.call.phase is Phase.UNRECORDED
+    driver.feed(on.HungUp("caller"))
+    assert driver.facts()["call.ended"]["gate"] == outage
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("phase", [Phase.INFORMING, Phase.PERMITTING, Phase.GATING])
+def test_an_outage_after_the_answer_ends_a_strict_call(phase: Phase, outage: on.Outage) -> None:
+    """`refuse`: both parties are hung up."""
+    driver = Driver(on_no_permit="refuse").until(phase)
+    effects = driver.feed(on.Failed(outage))
+    assert effects[:3] == [do.HangUp("caller"), do.HangUp("agent"), do.CloseMedia()]
+    ended = driver.facts()["call.ended"]
+    assert (ended["gate"], ended["cause"]) == (outage, "recording_refused")
+
+
+def test_without_a_recorder_the_call_passes_through() -> None:
+    """`continue`: the agent gets the caller's own offer and the caller the agent's answer."""
+    driver = Driver()
+    effects = driver.feed(on.Failed("media_unavailable"))
+    assert effects == [do.InviteAgent(OFFER), do.WatchRinging()]
+    assert driver.feed(on.AgentAnswered(b"theirs"))[0] == do.Answer("caller", b"theirs")
+    driver.feed(on.CallerAcknowledged(b""), on.HungUp("agent"))
+    ended = driver.facts()["call.ended"]
+    assert (ended["gate"], ended["cause"], ended["answered"]) == (
+        "media_unavailable",
+        "agent_hung_up",
+        True,
+    )
+
+
+def test_without_a_recorder_a_strict_call_is_refused() -> None:
+    """`refuse`: 503, and nobody is rung."""
+    driver = Driver(on_no_permit="refuse")
+    driver.feed(on.Failed("media_unavailable"))
+    assert do.Refuse("caller", 503) in driver.done
+    assert do.InviteAgent not in driver.kinds()
+
+
+def test_a_policy_that_forbids_recording_is_obeyed() -> None:
+    """may_record False: no recorder is opened; the route says what the call does."""
+    plan = planned()
+    assert isinstance(plan, Plan)
+    assert plan.decision is not None
+    plan = replace(plan, decision=replace(plan.decision, may_record=False, refused_by="R"))
+    call = Call(plan)
+    kinds = [type(effect) for effect in call.begin(0.0)]
+    assert kinds == [do.Enter, do.Enter, do.InviteAgent, do.WatchRinging]
+    assert call.gate == "permit_refused"
+
+
+def test_a_recorder_lost_before_the_answer_ends_the_call() -> None:
+    """The agent answered into a recorder that is gone: hang up, 503."""
+    driver = Driver().until(Phase.CONNECTING)
+    driver.feed(on.Failed("media_unavailable"))
+    assert do.HangUp("agent") in driver.done
+    assert driver.facts()["call.ended"]["gate"] == "media_unavailable"
+
+
+@pytest.mark.parametrize("phase", ANSWERED)
+@pytest.mark.parametrize(("party", "other"), [("caller", "agent"), ("agent", "caller")])
+def test_a_hang_up_ends_both_sides(phase: Phase, party: on.Party, other: on.Party) -> None:
+    """In every phase after the answer: the other side is hung up, the recorder closed."""
+    driver = Driver().until(phase)
+    effects = driver.feed(on.HungUp(party))
+    assert effects[:2] == [do.HangUp(other), do.CloseMedia()]
+    assert effects[-1] == do.Finish()
+    ended = driver.facts()["call.ended"]
+    assert (ended["cause"], ended["answered"]) == (f"{party}_hung_up", True)
+    assert ended["talk_seconds"] > 0
+    assert (ended["gate"] == "opened") == (phase is Phase.RECORDING)
+
+
+def test_gate_of_an_interrupted_call_names_who_was_waited_for() -> None:
+    """Hung up during the notice, the permit, the opening: the outstanding step is the reason."""
+    gates = {}
+    for phase in (Phase.INFORMING, Phase.PERMITTING, Phase.GATING):
+        driver = Driver().until(phase)
+        driver.feed(on.HungUp("caller"))
+        gates[phase] = driver.facts()["call.ended"]["gate"]
+    assert list(gates.values()) == ["notice_failed", "ledger_unavailable", "media_unavailable"]
+
+
+@pytest.mark.parametrize("phase", [Phase.OPENING, Phase.DIALLING, Phase.CONNECTING])
+def test_a_cancel_ends_the_call(phase: Phase) -> None:
+    """Before the answer: the agent's leg is ended, whatever its state."""
+    driver = Driver().until(phase)
+    driver.feed(on.CallerCancelled())
+    ended = driver.facts()["call.ended"]
+    assert (ended["cause"], ended["sip_code"], ended["gate"]) == (
+        "caller_cancelled",
+        487,
+        "not_asked",
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "passed", "cause"),
+    [
+        (486, 486, "busy"),
+        (480, 480, "no_answer"),
+        (603, 603, "declined"),
+        (500, 500, "refused"),
+        (302, 502, "refused"),
+        (407, 502, "refused"),
+    ],
+)
+def test_the_agents_refusal_is_passed_on(status: int, passed: int, cause: str) -> None:
+    """As it is, but for redirections and challenges, which only we could follow."""
+    driver = Driver().until(Phase.DIALLING)
+    refusal, *_ = driver.feed(on.AgentRefused(status, "Why"))
+    assert isinstance(refusal, do.Refuse)
+    assert refusal.status == passed
+    assert driver.facts()["call.ended"]["cause"] == cause
+
+
+def test_ringing_too_long_is_no_answer() -> None:
+    """480 for the caller, CANCEL for the agent."""
+    driver = Driver().until(Phase.DIALLING)
+    assert driver.feed(on.RangTooLong())[:2] == [do.Refuse("caller", 480), do.HangUp("agent")]
+
+
+def test_an_emergency_call_may_ring_for_ever() -> None:
+    """It is never refused by a timer of ours."""
+    driver = Driver("112")
+    assert driver.feed(on.RangTooLong()) == []
+    assert driver.call.phase is Phase.DIALLING
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [("112", "emergency"), ("9112", "emergency"), ("9", "unrecorded")]
+)
+def test_calls_without_recording_ask_nobody(number: str, kind: str) -> None:
+    """No policy, no recorder, no numbers; the description goes through as it is."""
+    driver = Driver(number)
+    assert do.InviteAgent(OFFER) in driver.done
+    driver.feed(on.AgentRinging(183, "P", b"early"), on.AgentAnswered(b"theirs"))
+    assert do.RingCaller(183, "P", b"early") in driver.done
+    assert do.Answer("caller", b"theirs") in driver.done
+    driver.feed(on.CallerAcknowledged(b""), on.HungUp("caller"))
+    facts = driver.facts()
+    assert list(facts) == ["call.started", "call.answered", "call.ended"]
+    assert facts["call.started"]["kind"] == kind
+    assert not [name for name in facts["call.started"] if "number" in name or "name" in name]
+    assert facts["call.ended"]["gate"] == "not_asked"
+    assert do.CloseMedia not in driver.kinds()
+
+
+def test_an_emergency_call_needs_no_readable_offer() -> None:
+    """Emergency numbers are matched before the description is read; anything passes through."""
+    for body in (b"", b"nonsense"):
+        plan = planned("112", body)
+        assert isinstance(plan, Plan)
+        call = Call(plan)
+        call.begin(0.0)
+        call.handle(on.AgentAnswered(b"offer"), 1.0)
+        acknowledged = call.handle(on.CallerAcknowledged(b"answer"), 2.0)
+        assert acknowledged == ([] if body else [do.AcknowledgeAgent(b"answer")])
+
+
+def test_recorded_calls_have_sealed_numbers() -> None:
+    """The caller's number and name, and the number dialled, go into call.started."""
+    started = Driver().facts()["call.started"]
+    assert (started["caller_number"], started["caller_name"], started["callee_number"]) == (
+        "+442079460123",
+        "Alice",
+        "1000",
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "body", "status", "reason"),
+    [
+        ("5", OFFER, 404, "no_route"),
+        ("1", b"", 488, "bad_sdp"),
+        ("1", OFFER.replace(b"m=audio", b"m=video"), 488, "no_audio"),
+        ("1", sdp.build_offer(LocalAudio("192.0.2.1", 4, (G729,), 1)), 488, "no_common_codec"),
+        ("1", OFFER.replace(b"IP4 192.0.2.1", b"IP4 0.0.0.0"), 488, "on_hold"),
+    ],
+)
+def test_what_cannot_be_routed_is_refused(
+    number: str, body: bytes, status: int, reason: str
+) -> None:
+    """With the status for the caller and a slug for the log."""
+    assert planned(number, body) == Refusal(status, reason)
+
+
+def test_pause_and_resume() -> None:
+    """A pause acts at once; going on needs a new permit with the same evidence."""
+    driver = Driver().until(Phase.RECORDING)
+    assert driver.feed(on.PauseAsked("card_data", "agent", "a")) == [
+        do.PauseMedia("card_data", "agent", "a")
+    ]
+    (again,) = driver.feed(on.ResumeAsked())
+    assert isinstance(again, do.RequestPermit)
+    assert again.number == 1
+    assert "x:notice.given:caller:0" in again.event_ids
+    driver.feed(on.PermitGranted("g"))
+    assert driver.feed(on.GateOpened()) == [do.ResumeOutcome("")]
+    assert driver.call.phase is Phase.RECORDING
+
+
+def test_a_resume_that_fails_stays_paused() -> None:
+    """No second permit: the call goes on unkept, also on a strict route."""
+    driver = Driver(on_no_permit="refuse").until(Phase.RECORDING)
+    driver.feed(on.PauseAsked("other", "agent", ""), on.ResumeAsked())
+    assert driver.feed(on.Failed("permit_refused")) == [do.ResumeOutcome("permit_refused")]
+    assert driver.call.phase is Phase.PAUSED
+    assert Driver().until(Phase.INFORMING).feed(on.ResumeAsked()) == [
+        do.ResumeOutcome("not_paused")
+    ]
+
+
+@pytest.mark.parametrize(
+    "phase", [Phase.INFORMING, Phase.PERMITTING, Phase.GATING, Phase.RECORDING]
+)
+def test_an_objection_stops_for_good(phase: Phase) -> None:
+    """Before the gate it stays shut; after it, it closes; a late permit opens nothing."""
+    driver = Driver().until(phase)
+    effects = driver.feed(on.Objected("caller", "spoken"))
+    assert do.StopMedia("objection") in effects
+    assert driver.feed(on.PermitGranted("late"), on.GateOpened(), on.ResumeAsked()) == [
+        do.ResumeOutcome("not_paused")
+    ]
+    assert driver.call.phase is Phase.UNRECORDED
+
+
+def test_failed_recording_follows_the_route() -> None:
+    """`continue` goes on, `refuse` hangs up both."""
+    goes_on = Driver().until(Phase.RECORDING)
+    assert goes_on.feed(on.RecordingFailed()) == []
+    assert goes_on.call.phase is Phase.UNRECORDED
+    ends = Driver(on_no_permit="refuse").until(Phase.RECORDING)
+    ends.feed(on.RecordingFailed())
+    assert ends.facts()["call.ended"]["cause"] == "recording_failed"
+
+
+def test_reinvites_are_refused_unless_they_only_refresh() -> None:
+    """With a recorder between: a refresh gets the same answer again, a change gets 488."""
+    driver = Driver().until(Phase.RECORDING)
+    (answer,) = [effect for effect in driver.done if isinstance(effect, do.Answer)]
+    assert driver.feed(on.Reoffered("caller", OFFER)) == [do.Answer("caller", answer.body)]
+    hold = OFFER.replace(b"sendrecv", b"sendonly")
+    assert driver.feed(on.Reoffered("caller", hold)) == [do.Refuse("caller", 488)]
+    assert driver.feed(on.Reoffered("agent", b"nonsense")) == [do.Refuse("agent", 488)]
+
+
+def test_reinvites_pass_through_without_a_recorder() -> None:
+    """Offer to the other side, its answer or refusal back."""
+    driver = Driver("112")
+    driver.feed(on.AgentAnswered(b"a"), on.CallerAcknowledged(b""))
+    assert driver.feed(on.Reoffered("caller", b"o")) == [do.Reoffer("agent", b"o")]
+    assert driver.feed(on.ReofferAnswered("agent", b"b")) == [do.Answer("caller", b"b")]
+    assert driver.feed(on.ReofferRefused("agent", 491)) == [do.Refuse("caller", 491)]
+
+
+def test_operator_ends_the_call() -> None:
+    """HangUp ends both sides after the answer, and refuses the caller before it."""
+    assert Driver().until(Phase.RECORDING).feed(on.HangUpAsked())[:2] == [
+        do.HangUp("caller"),
+        do.HangUp("agent"),
+    ]
+    assert Driver().until(Phase.DIALLING).feed(on.HangUpAsked())[0] == do.Refuse("caller", 480)
+
+
+HAPPENINGS: tuple[on.Input, ...] = (
+    *STRAIGHT,
+    *(on.Failed(outage) for outage in OUTAGES),
+    on.AgentRinging(180, "", b""),
+    on.AgentRefused(486, ""),
+    on.CallerCancelled(),
+    on.HungUp("caller"),
+    on.HungUp("agent", is_lost=True),
+    on.Reoffered("caller", OFFER),
+    on.RangTooLong(),
+    on.Objected("agent", "key"),
+    on.PauseAsked("other", "agent", ""),
+    on.ResumeAsked(),
+    on.RecordingFailed(),
+    on.HangUpAsked(),
+)
+
+
+@given(
+    st.lists(st.sampled_from(HAPPENINGS), max_size=30),
+    st.sampled_from(["1000", "9000", "112"]),
+    st.sampled_from(["continue", "refuse"]),
+)
+def test_any_order_of_events_keeps_the_promises(
+    happenings: list[on.Input], number: str, on_no_permit: OnNoPermit
+) -> None:
+    """The gate is asked to open only with a permit in hand; a call ends once, with valid facts."""
+    driver = Driver(number, on_no_permit)
+    driver.feed(*happenings, on.HangUpAsked())
+    driver.feed(*STRAIGHT)
+    facts = driver.facts()
+    kinds = driver.kinds()
+    assert kinds.count(do.Finish) == 1
+    assert kinds.index(do.Finish) == len(kinds) - 1
+    assert sum(isinstance(e, do.Enter) and e.type == "call.ended" for e in driver.done) == 1
+    granted = sum(isinstance(happening, on.PermitGranted) for happening in happenings)
+    assert kinds.count(do.OpenGate) <= min(granted, kinds.count(do.RequestPermit))
+    if number != "1000":
+        assert facts["call.ended"]["gate"] == "not_asked"
+        assert not {do.OpenMedia, do.OpenGate, do.Announce, do.RequestPermit} & set(kinds)
+    if facts["call.ended"]["gate"] == "opened":
+        assert do.OpenGate in kinds
