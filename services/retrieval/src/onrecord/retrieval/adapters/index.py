@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any
 
+import pymongo
 from onrecord.platform.errors import Unavailable
 from onrecord.retrieval.domain.call import Call, TimelineFact
 from onrecord.retrieval.domain.paging import Filters, Place
@@ -19,6 +20,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 DATABASE = "onrecord_retrieval"
 TIMEOUT_MS = 5000
+CLOSE_SECONDS = 1.0
 
 Document = dict[str, Any]
 
@@ -88,8 +90,9 @@ class CallIndex:
             return [_call(row) async for row in ordered]
 
     async def close(self) -> None:
-        """Give the connections back."""
-        await self._client.close()
+        """Give the connections back; a server that is gone is not waited for."""
+        with pymongo.timeout(CLOSE_SECONDS):
+            await self._client.close()
 
 
 @contextmanager
