@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,17 @@ from pymongo import MongoClient
 from servers import free_port, stop, wait_for_port
 
 
+@dataclass(frozen=True)
+class MongoServer:
+    """A running MongoDB server and its URI."""
+
+    uri: str
+    process: subprocess.Popen[bytes]
+
+
 @pytest.fixture(scope="session")
-def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a MongoDB server that is there for the whole run, durable in every write."""
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    """A MongoDB server that is there for the whole run, durable in every write."""
     folder = tmp_path_factory.mktemp("mongo")
     config = folder / "secantusd.toml"
     config.touch()  # Without a file of its own it looks for one in the home folder.
@@ -33,19 +42,19 @@ def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     try:
         wait_for_port(port, process)
-        yield f"mongodb://127.0.0.1:{port}/?w=majority&journal=true"
+        yield MongoServer(f"mongodb://127.0.0.1:{port}/?w=majority&journal=true", process)
     finally:
         stop(process)
 
 
 @pytest.fixture
-def mongo(mongo_server: str) -> str:
+def mongo(mongo_server: MongoServer) -> str:
     """The URI of a MongoDB server without any database of onrecord's."""
-    with MongoClient[dict[str, Any]](mongo_server) as client:
+    with MongoClient[dict[str, Any]](mongo_server.uri) as client:
         for name in client.list_database_names():
             if name.startswith("onrecord"):
                 client.drop_database(name)
-    return mongo_server
+    return mongo_server.uri
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -368,6 +369,50 @@ async def test_killed_ledgers_enter_each_fact_once(launch: Launch) -> None:
         entries = await ledgers.read_all(ledger)
     ledgers.assert_gapless(entries)
     assert len([entry for entry in entries if entry["type"] == "recording.failed"]) == 480
+
+
+@pytest.fixture
+def frozen(mongo_server: Any) -> Iterator[Callable[[int], None]]:
+    """Stops and continues the MongoDB server by signal; it goes on in the end."""
+    yield mongo_server.process.send_signal
+    mongo_server.process.send_signal(signal.SIGCONT)
+
+
+async def test_a_database_that_hangs_loses_and_doubles_nothing(
+    launch: Launch, frozen: Callable[[int], None]
+) -> None:
+    """While MongoDB hangs appends are told so in time; the same ids succeed once it goes on."""
+    process = launch(mongo_timeout="1", append_seconds="1")
+    facts = [fact("c1", "recording.failed", discriminator=str(n)) for n in range(20)]
+    async with process.stub() as ledger:
+        await append(ledger, facts[:5])
+        frozen(signal.SIGSTOP)
+        outcomes = await asyncio.gather(
+            *(refusal(append(ledger, facts[n : n + 5])) for n in (0, 5, 10))
+        )
+        assert {code for code, _ in outcomes} == {grpc.StatusCode.UNAVAILABLE}
+        assert await readiness(process, 503) == 503
+        frozen(signal.SIGCONT)
+        for n in (5, 10, 15, 0):
+            await append_until_definite(ledger, facts[n : n + 5], timeout=30)
+        entries = await ledgers.read_all(ledger)
+        assert await readiness(process, 200) == 200
+    ledgers.assert_gapless(entries)
+    assert {entry["event_id"] for entry in entries} == {one.event_id for one in facts}
+
+
+async def readiness(process: LedgerProcess, wanted: int) -> int:
+    """What /readyz answers, asked until it is what is wanted."""
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", process.http_port)
+            writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+            status = int((await reader.readline()).split()[1])
+            writer.close()
+            await writer.wait_closed()
+            if status == wanted:
+                return status
+            await asyncio.sleep(0.1)  # Readiness can only be asked.
 
 
 async def test_paging_reads_the_log_and_a_stream(ledger: Stub) -> None:

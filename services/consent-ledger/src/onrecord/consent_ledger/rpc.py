@@ -73,7 +73,9 @@ class LedgerServicer(rpc.LedgerServicer):
         self._disclosure = parts.disclosure
         self._verdicts = parts.verdicts
 
-    async def Append(self, request: pb.AppendRequest, _context: Context) -> pb.AppendResponse:
+    async def Append(  # noqa: N802  # named by the .proto
+        self, request: pb.AppendRequest, _context: Context
+    ) -> pb.AppendResponse:
         """Check all events, then seal and commit them in their order."""
         if not 0 < len(request.events) <= MAX_EVENTS:
             raise InvalidInput("bad_request", f"events: between 1 and {MAX_EVENTS}")
@@ -135,14 +137,18 @@ class LedgerServicer(rpc.LedgerServicer):
         self._verdicts.keep_alive(request.call_ids)
         return pb.KeepAliveResponse()
 
-    async def UnitKeys(self, request: pb.UnitKeysRequest, _context: Context) -> pb.UnitKeysResponse:
+    async def UnitKeys(  # noqa: N802  # named by the .proto
+        self, request: pb.UnitKeysRequest, _context: Context
+    ) -> pb.UnitKeysResponse:
         """Give further keys of a permit that this ledger signed."""
         signed = SignedPermit(request.permit.payload, request.permit.signature)
         with _mapped():
             keys = await self._admissions.unit_keys(signed, request.first, request.count)
         return pb.UnitKeysResponse(unit_keys=_keys(keys))
 
-    async def Open(self, request: pb.OpenRequest, _context: Context) -> pb.OpenResponse:
+    async def Open(  # noqa: N802  # named by the .proto
+        self, request: pb.OpenRequest, _context: Context
+    ) -> pb.OpenResponse:
         """Commit who asks for what and why, then give it."""
         asker = Asker(request.person, request.role, request.purpose, request.request_id)
         with _mapped():

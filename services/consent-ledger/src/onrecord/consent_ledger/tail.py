@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from onrecord.consent_ledger.domain.entries import StoredEntry
 from onrecord.consent_ledger.ports import EntryLog, StoreUnavailable
@@ -16,7 +16,7 @@ PAGE = 500
 
 async def follow(
     entries: EntryLog, index: int, grown: asyncio.Event, poll: float
-) -> AsyncIterator[list[StoredEntry]]:
+) -> AsyncGenerator[list[StoredEntry], None]:
     """Pages of the log from `index` on, for ever; an empty page when `poll` seconds brought none.
 
     `grown` is set by the appender of this process; another ledger's entries are found by the

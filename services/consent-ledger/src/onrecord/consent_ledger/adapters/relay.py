@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing, suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -32,6 +33,7 @@ MARKERS = "onrecord.relay"
 
 CHECK_SECONDS = 1.0
 REQUEST_SECONDS = 5.0
+STOP_SECONDS = 2.0
 LONGEST_DELAY = 5.0
 MARKER_RETENTION = {"retention.ms": "3600000"}
 
@@ -85,12 +87,15 @@ class Relay:
         try:
             async with asyncio.timeout(REQUEST_SECONDS * 2):
                 await producer.start()
-            async for page in follow(self._log, self._next_index, self._grown, CHECK_SECONDS):
-                await self._send(producer, page)
-                if monotonic() - self._checked >= CHECK_SECONDS:
-                    await self._check(producer)
+            pages = follow(self._log, self._next_index, self._grown, CHECK_SECONDS)
+            async with aclosing(pages):
+                async for page in pages:
+                    await self._send(producer, page)
+                    if monotonic() - self._checked >= CHECK_SECONDS:
+                        await self._check(producer)
         finally:
-            await producer.stop()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), STOP_SECONDS)
 
     async def _send(self, producer: AIOKafkaProducer, page: Sequence[StoredEntry]) -> None:
         futures = [
