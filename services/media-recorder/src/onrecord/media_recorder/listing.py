@@ -74,10 +74,9 @@ def named_gaps(written: CallLog, cause: str) -> list[NamedGap]:
 
     What is missing between two permits is not a gap: nothing was to be kept there.
     """
-    begins = {
-        permit.permit_id: permit.legs
-        for permit in (decode(found["payload"].encode()) for found in written.permits)
-    }
+    # A later permit's positions may lie before the pause, in which nothing was to be kept.
+    first = decode(written.permits[0]["payload"].encode()) if written.permits else None
+    begins = {first.permit_id: first.legs} if first else {}
     parts: dict[tuple[str, str], Coverage] = {}
     epochs: dict[tuple[str, str], int] = {}
     ends: dict[str, StoredUnit] = {}

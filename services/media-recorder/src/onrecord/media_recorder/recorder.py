@@ -83,15 +83,13 @@ class Recorder:
                 await asyncio.sleep(REATTACH_SECONDS)
                 continue
             client.on_happening = self._happened
-            with contextlib.suppress(MoverGone):
+            try:
                 async with asyncio.TaskGroup() as tasks:
                     reading = tasks.create_task(client.run(), name="mover")
-                    try:
-                        await self._take_over(client)
-                    except (Unavailable, Refused) as error:
-                        log.warning("mover cannot be taken over", why=str(error))
+                    if not await self._take_over(client):
                         reading.cancel()
-            log.error("mover lost")
+            except* MoverGone as gone:
+                log.error("mover lost", why=repr(gone.exceptions))
             self._let_go()
 
     async def run_drain(self) -> None:
@@ -150,7 +148,8 @@ class Recorder:
             self._read(self.mover.ring, touched)
         self._write(touched.values())
         if self.mover is not None:
-            places = [call.oldest_undecided for call in self._undecided.values()]
+            attached = [call for call in self._undecided.values() if not call.detached]
+            places = [call.oldest_undecided for call in attached]
             known = [place for place in places if place is not None]
             self.mover.ring.tail = min([self._cursor, *known])
 
@@ -237,7 +236,7 @@ class Recorder:
                     self.want_keys()
             except OSError as error:
                 self.fail(call, "spool_unwritable", str(error))
-            if self.mover is not None:
+            if self.mover is not None and not call.detached:
                 call.report_progress(self.mover.ring)
             self._settle(call)
 
@@ -254,10 +253,14 @@ class Recorder:
         if call.ending is not None:
             self._end(call, call.ending)
 
-    async def _take_over(self, client: MoverClient) -> None:
-        """Take on what the mover holds, then what only the spool knows of."""
+    async def _take_over(self, client: MoverClient) -> bool:
+        """Take on what the mover holds, then what only the spool knows of; False if it fails."""
         await client.connected.wait()
-        listed = (await client.command("list"))["calls"]
+        try:
+            listed = (await client.command("list"))["calls"]
+        except (Unavailable, Refused) as error:
+            log.warning("mover cannot be taken over", why=str(error))
+            return False
         self.mover, self._cursor = client, client.ring.tail
         known = {found["call"] for found in listed}
         for found in listed:
@@ -274,6 +277,7 @@ class Recorder:
         self.want_keys()
         for found in listed:
             self._resume(self.calls[found["call"]], found)
+        return True
 
     def _resume(self, call: CallRecording, found: Json) -> None:
         """Bring a call that was taken over to where its signalling left it."""
@@ -293,6 +297,9 @@ class Recorder:
         for call in list(self.calls.values()):
             self.watchers.tell(call.call, News("", "failed", cause="mover_lost"))
             self.end(call, "mover_lost", self._cursor)
+            # What still waits for a unit key is in memory; the next ring knows nothing of it.
+            call.gate.settle(State.ENDED, self._cursor)
+            call.shutting, call.detached = None, True
         self._of_flow.clear()
         self.mover = None
 

@@ -48,7 +48,7 @@ class CallRecording:
 
     `epoch` and `k` name the units being written: all legs of a call change units together, so that
     a group of units is told from another by these two alone. `skip` is how far an earlier writer
-    got.
+    got; `detached` means that the mover, and with it the ring, is gone.
     """
 
     call: str
@@ -67,6 +67,7 @@ class CallRecording:
     group_since: float = 0.0
     shutting: State | None = None
     ending: str | None = None
+    detached: bool = False
     failed: bool = False
 
     @property

@@ -97,7 +97,8 @@ class Storing:
     async def _do(self, job: Job) -> None:
         try:
             await self._store_units(job.call, job.names)
-            if job.ended not in {None, NOTHING}:
+            # Signalling's Close and `call.ended` may each end a call: the second finds it gone.
+            if job.ended not in {None, NOTHING} and (self._spool / job.call).exists():
                 await self._store_units(job.call, tuple(left_over(self._spool, job.call)))
                 await self._end(job.call, str(job.ended))
         except (Conflict, SpoolDamaged) as error:
