@@ -126,7 +126,7 @@ def test_every_way_of_a_call_has_its_verdict(
 ) -> None:
     """The verdict, its causes and its rule follow from the facts alone."""
     call = call_of(events)
-    assert is_due(call, silent=False)
+    assert is_due(call, silent=causes == ("recorder_silent",))
     judged = judge(call)
     assert (judged.verdict, judged.causes, judged.rule) == (verdict, causes, rule)
 
@@ -139,7 +139,8 @@ def test_every_way_of_a_call_has_its_verdict(
         ([*TOLD, PERMIT, STARTED], False, True),
         ([*TOLD, PERMIT, STARTED, ENDED], False, False),
         ([*TOLD, PERMIT, STARTED, STORED], False, True),
-        ([*TOLD, ENDED], True, True),
+        ([*TOLD, PERMIT, ENDED], False, True),
+        ([*TOLD, ended("permit_refused")], True, True),
         ([*TOLD, ENDED, event("call.verdict")], False, False),
         ([TOLD[0], event("call.ended", answered=False, sip_code=486)], False, False),
     ],

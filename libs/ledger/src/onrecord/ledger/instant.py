@@ -23,6 +23,6 @@ def parse_time(text: str) -> datetime:
     if not _PATTERN.fullmatch(text):
         raise CanonicalError("not_canonical", f"{text!r} is not YYYY-MM-DDThh:mm:ss.ffffffZ")
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise CanonicalError("not_canonical", f"{text!r} is not a time that exists") from error

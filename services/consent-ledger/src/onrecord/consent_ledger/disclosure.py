@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ from pydantic import ValidationError
 
 PSEUDONYM_KEY = "pseudonym/person"
 """The secret under which people are named in open fields: the same person, the same pseudonym."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,10 @@ class Disclosure:
         return entry, {one.removeprefix(UNIT_KEY): key for one, key in keys.items()}
 
     async def _who(self, asker: Asker) -> dict[str, Any]:
-        if not asker.person or not asker.request_id:
-            raise InvalidInput("bad_request", "person and request_id are needed")
+        if not asker.person:
+            raise InvalidInput("bad_request", "person is needed")
+        if not _REQUEST_ID.fullmatch(asker.request_id):
+            raise InvalidInput("bad_request", "request_id: 1 to 128 letters, digits, dots, dashes")
         secret = (await self._secrets.ensure([PSEUDONYM_KEY]))[PSEUDONYM_KEY]
         pseudonym = hmac.digest(secret, asker.person.encode(), hashlib.sha256).hex()
         return {

@@ -12,6 +12,8 @@ from onrecord.platform.telemetry import get_logger
 log = get_logger()
 
 PAGE = 500
+GATHER_SECONDS = 0.02
+"""What is committed within this time is read together: a read per commit would slow the commits."""
 
 
 async def follow(
@@ -35,5 +37,6 @@ async def follow(
         if len(whole) < PAGE:
             try:
                 await asyncio.wait_for(grown.wait(), poll)
+                await asyncio.sleep(GATHER_SECONDS)
             except TimeoutError:
                 continue

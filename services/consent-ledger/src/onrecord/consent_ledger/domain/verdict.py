@@ -20,14 +20,19 @@ def is_due(call: Call, *, silent: bool) -> bool:
     """Whether the verdict can be given now.
 
     `silent`: the call's worker has not named it for too long, so that `call.ended` is not waited
-    for. Once the call has ended, a recording that was started is waited for without a limit: the
-    recorder keeps its spool until the units are stored.
+    for; nor, after the end of a call whose gate was opened, `recording.started`, which may cross
+    it. A recording that was started is waited for without a limit: the recorder keeps its spool
+    until the units are stored.
     """
     if is_settled(call) or not call.answered:
         return False
     if call.ended is None:
         return silent
-    return not call.recording_started or call.stored_all or bool(call.recording_failures)
+    if call.stored_all or call.recording_failures:
+        return True
+    if call.recording_started:
+        return False
+    return silent or call.ended.gate != _GATE_OPENED
 
 
 def judge(call: Call) -> CallVerdict:
