@@ -412,6 +412,16 @@ def test_an_objection_stops_for_good(phase: Phase) -> None:
     assert driver.call.phase is Phase.UNRECORDED
 
 
+@pytest.mark.parametrize("phase", [Phase.OPENING, Phase.DIALLING, Phase.ANSWERING])
+def test_an_objection_before_the_notice_is_heeded(phase: Phase) -> None:
+    """Nobody is asked for a permit after it."""
+    driver = Driver().until(phase)
+    driver.feed(on.Objected("caller", "api"))
+    driver.feed(*STRAIGHT)
+    assert not {do.Announce, do.RequestPermit, do.OpenGate} & set(driver.kinds())
+    assert driver.call.gate == "permit_refused"
+
+
 def test_failed_recording_follows_the_route() -> None:
     """`continue` goes on, `refuse` hangs up both."""
     goes_on = Driver().until(Phase.RECORDING)
@@ -448,6 +458,11 @@ def test_operator_ends_the_call() -> None:
         do.HangUp("agent"),
     ]
     assert Driver().until(Phase.DIALLING).feed(on.HangUpAsked())[0] == do.Refuse("caller", 480)
+
+
+def effect_is(effect: do.Effect, fact: str) -> bool:
+    """Whether this enters a fact of the type."""
+    return isinstance(effect, do.Enter) and effect.type == fact
 
 
 HAPPENINGS: tuple[on.Input, ...] = (
@@ -487,6 +502,8 @@ def test_any_order_of_events_keeps_the_promises(
     assert sum(isinstance(e, do.Enter) and e.type == "call.ended" for e in driver.done) == 1
     granted = sum(isinstance(happening, on.PermitGranted) for happening in happenings)
     assert kinds.count(do.OpenGate) <= min(granted, kinds.count(do.RequestPermit))
+    objected = [n for n, effect in enumerate(driver.done) if effect_is(effect, "objection.made")]
+    assert do.OpenGate not in kinds[min(objected, default=len(kinds)) :]
     if number != "1000":
         assert facts["call.ended"]["gate"] == "not_asked"
         assert not {do.OpenMedia, do.OpenGate, do.Announce, do.RequestPermit} & set(kinds)

@@ -55,24 +55,31 @@ class DoorWork:
                 self._start(running, self._permit(running, effect), "ledger_unavailable")
             case do.OpenGate(grant):
                 self._start(running, self._record(running, grant), "media_unavailable")
-            case do.UpdateMedia() | do.PauseMedia() | do.StopMedia() | do.CloseMedia():
+            case do.CloseMedia():
+                if running.watching is not None:
+                    running.watching.cancel()
+                self._start(running, self._tell(running, effect), None)
+            case do.UpdateMedia() | do.PauseMedia() | do.StopMedia():
                 self._start(running, self._tell(running, effect), None)
             case _:
                 return False
         return True
 
-    async def close(self) -> None:
-        """End all work."""
+    async def close(self, seconds: float) -> None:
+        """Let the work come to its end for so long, then end it."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(
         self, running: RunningCall, work: Awaitable[on.Input | None], outage: on.Outage | None
-    ) -> None:
+    ) -> asyncio.Task[None]:
         task = asyncio.create_task(self._supervise(running, work, outage), name=f"door {outage}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _supervise(
         self, running: RunningCall, work: Awaitable[on.Input | None], outage: on.Outage | None
@@ -95,7 +102,7 @@ class DoorWork:
             address, opened = await self._doors.recorders.open(running.id, effect)
         running.media_address = address
         if running.call.phase is not Phase.OVER:
-            self._start(running, self._watch(running), None)
+            running.watching = self._start(running, self._watch(running), None)
         return opened
 
     async def _update(self, running: RunningCall, effect: do.UpdateMedia) -> on.Input:

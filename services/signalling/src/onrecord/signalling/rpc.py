@@ -60,6 +60,8 @@ class CallControlServicer(stubs.CallControlServicer):
     ) -> pb.ResumeResponse:
         """Ask for a new permit; replies with what came of it."""
         running = self._find(request.call_id)
+        if running.call.phase is not Phase.PAUSED:
+            return pb.ResumeResponse(recording=False, reason="not_paused")
         outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         running.resuming.append(outcome)
         self._switchboard.happen(running, on.ResumeAsked())

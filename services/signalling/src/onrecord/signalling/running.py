@@ -37,6 +37,7 @@ class RunningCall:
         self.media_turn = asyncio.Lock()
         self.media_fault = ""
         self.ring_timer: asyncio.TimerHandle | None = None
+        self.watching: asyncio.Task[None] | None = None
         self.resuming: list[asyncio.Future[str]] = []
 
     @property

@@ -22,6 +22,9 @@ from onrecord.signalling.switchboard import Switchboard
 from onrecord.sip.errors import SipError
 from onrecord.sip.uri import split_host_port
 
+STOP_SECONDS = 2.0
+"""How long the last calls' doors may take at stop; the supervisor waits longer."""
+
 
 def build(settings: SignallingSettings, chassis: Chassis) -> Service:
     """Compose the service. Raises RoutesError, ValueError, OSError on unusable settings."""
@@ -44,8 +47,8 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
     switchboard.connect(socket.endpoint, socket.flush)
 
     async def stop() -> None:
+        await switchboard.close(STOP_SECONDS)
         socket.close()
-        await switchboard.close()
         journal.close()
 
     async def renew() -> None:

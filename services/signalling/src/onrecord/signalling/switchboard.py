@@ -6,6 +6,7 @@ Nothing here waits for a door: a hung service delays its own answer and no SIP m
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import defaultdict
 from collections.abc import Callable
@@ -79,11 +80,16 @@ class Switchboard:
             name = type(happening).__name__
             log.info("call moved", call=running.id, by=name, phase=running.call.phase.name)
 
-    async def close(self) -> None:
-        """End all work at the doors."""
-        for running in list(self.calls.values()):
-            running.stop_ring_timer()
-        await self._work.close()
+    async def close(self, seconds: float) -> None:
+        """Hang up what still runs, and let doors and ledger hear of it for so many seconds."""
+        ending = list(self.calls.values())
+        for running in ending:
+            self.happen(running, on.HangUpAsked("shutdown"))
+        await self._work.close(seconds)
+        with contextlib.suppress(TimeoutError):  # what is left waits in the journal
+            async with asyncio.timeout(seconds):
+                for running in ending:
+                    await self._doors.facts.drained(running.id, seconds)
 
     def by_recorder(self) -> dict[str, list[str]]:
         """The calls that have media, by their recorder's address."""

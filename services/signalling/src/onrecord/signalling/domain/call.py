@@ -114,10 +114,10 @@ class Call:
                 self._give_up(480, f"{party}_hung_up", now)
             case on.CallerCancelled() if self.phase in _BEFORE_ANSWER:
                 self._end("caller_cancelled", 487, now, ("agent",))
-            case on.HangUpAsked() if self.phase in _BEFORE_ANSWER:
-                self._give_up(480, "operator", now)
-            case on.HangUpAsked():
-                self._end("operator", 200, now, PARTIES)
+            case on.HangUpAsked(cause) if self.phase in _BEFORE_ANSWER:
+                self._give_up(480, cause, now)
+            case on.HangUpAsked(cause):
+                self._end(cause, 200, now, PARTIES)
             case on.Objected(party, channel):
                 self._object(party, channel, now)
             case on.Reoffered() | on.ReofferAnswered() | on.ReofferRefused():
@@ -129,6 +129,7 @@ class Call:
         return True
 
     def _object(self, party: Party, channel: str, now: float) -> None:
+        """Enter it and keep nothing from now on; one that comes early is heeded at the answer."""
         self.objections += 1
         fields: dict[str, object] = {"party": party, "channel": channel, "effect": "stop"}
         self._do(do.Enter("objection.made", fields, f"{party}:{self.objections - 1}"))
@@ -212,6 +213,8 @@ class Call:
                 if not self.plan.offer:
                     self._do(do.AcknowledgeAgent(body))
                 self.phase = Phase.UNRECORDED
+            case on.CallerAcknowledged() if self.objections:
+                self._without_permit("permit_refused", now)
             case on.CallerAcknowledged():
                 self.phase = Phase.INFORMING
                 self._do(do.Announce())

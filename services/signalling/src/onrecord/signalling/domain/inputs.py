@@ -158,7 +158,9 @@ class ResumeAsked:
 
 @dataclass(frozen=True, slots=True)
 class HangUpAsked:
-    """Somebody asks to end the call."""
+    """Somebody asks to end the call: an `operator`, or the `shutdown` of this worker."""
+
+    cause: str = "operator"
 
 
 Input = (
