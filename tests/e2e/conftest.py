@@ -15,6 +15,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A running stack that many calls share, as it would be in use."""
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
+        assert running.pids() == running.endpoints.pids, "a process died and was started again"
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ async def _demonstrate(stack: Stack, agent: Softphone, wavs: Path, printer: Prin
     wav = wavs / f"{call}.wav"
     if release is not None:
         await asyncio.to_thread(wav.write_bytes, release.wav)
-    findings = run_checks(seen, ANY_CALL | RECORDED_CALL)
+    findings = [*run_checks(seen, ANY_CALL | RECORDED_CALL), _nothing_died(stack)]
     outcome = Outcome(call, verdict.fields["verdict"], wav, findings)
     _tell(outcome, seen, printer)
     return outcome
@@ -194,6 +194,13 @@ def tape(call: PhoneCall) -> PhoneTape:
 def _speech(name: str) -> list[bytes]:
     data = resources.files("onrecord.standalone").joinpath("speech", f"{name}.wav").read_bytes()
     return payloads_of_wav(data, CODEC)
+
+
+def _nothing_died(stack: Stack) -> Finding:
+    """A restart hides a fault well: the demo counts it as one."""
+    died = stack.restarts
+    text = f"restarted: {died}" if died else f"{len(stack.endpoints.pids)} processes ran throughout"
+    return Finding("nothing_died", not died, text)
 
 
 async def _awaited(work: Awaitable[T], what_failed: str) -> T:

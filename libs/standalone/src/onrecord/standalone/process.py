@@ -63,6 +63,7 @@ class SupervisedProcess:
         self.spec = spec
         self._report = report
         self._changed = changed
+        self.restarts = 0
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
@@ -110,6 +111,7 @@ class SupervisedProcess:
                 backoff = FIRST_BACKOFF
             self._report(f"{self.spec.name} {_ending(code)}: restarting; log: {self.spec.log}")
             self._changed()
+            self.restarts += 1
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, LAST_BACKOFF)
             process = await self._spawn()

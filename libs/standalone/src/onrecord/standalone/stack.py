@@ -92,6 +92,11 @@ class Stack:
         return Endpoints(endpoint_addresses(self._chosen()), self._chosen().objects, pids)
 
     @property
+    def restarts(self) -> dict[str, int]:
+        """How often each process died and was started again, where it was."""
+        return self._supervisor.restarts if self._supervisor else {}
+
+    @property
     def mongo_uri(self) -> str:
         """The MongoDB URI with its options and, for a real server, its credentials."""
         return self._chosen().mongo

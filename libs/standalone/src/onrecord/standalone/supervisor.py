@@ -28,6 +28,11 @@ class Supervisor:
         """The number of each process that runs now."""
         return {p.spec.name: p.pid for p in self._processes if p.pid is not None}
 
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each process died and was started again, where it was."""
+        return {p.spec.name: p.restarts for p in self._processes if p.restarts}
+
     async def start(self) -> None:
         """Bring every stage up in turn; on a failure stop what runs and raise `StartFailed`."""
         try:
