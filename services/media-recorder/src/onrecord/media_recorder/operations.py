@@ -195,7 +195,9 @@ class Operations:
         call.epoch, call.k = self._succession.new_epoch(call.call), 0
         opened_at = format_time(utc_now())
         line = call_log.permit_line(opened.signed.payload, opened.signed.signature, opened_at)
-        call_log.append(call.log_path, [line])
+        self._note(call, line)
+        if call.failed:
+            raise Unavailable("spool_unwritable", "the permit could not be written down")
         call.open(opened)
         self._recorder.record_fact(call.call, started(permit, resumed=resumed), permit.permit_id)
         self._recorder.touch(call)
@@ -215,8 +217,9 @@ class Operations:
         self._locks.pop(call, None)
         if found is None or found.ending is not None:
             return
-        at = await self._cut(found, "close", tag=self._tag(found))
-        self._note_stop(found, State.ENDED, Actor(cause, "system"), {})
+        described: Json = {}
+        at = await self._cut(found, "close", described, tag=self._tag(found))
+        self._note_stop(found, State.ENDED, Actor(cause, "system"), described)
         self._recorder.end(found, cause, at)
         self._recorder.watchers.end(call)
 
@@ -247,7 +250,7 @@ class Operations:
         self,
         call: CallRecording,
         command: str,
-        described: Json | None = None,
+        described: Json,
         **arguments: object,
     ) -> int:
         """Have the mover capture no more, and give the ring position of that instant."""
@@ -256,8 +259,7 @@ class Operations:
         except (Refused, Unavailable) as error:
             log.warning("stopped without the mover", call=call.call, why=str(error))
             return self._recorder.head
-        if described is not None:
-            described |= answer
+        described |= answer
         return int(answer["cut"])
 
     def _note_stop(self, call: CallRecording, state: State, actor: Actor, described: Json) -> None:
@@ -279,8 +281,14 @@ class Operations:
             ),
         )
         line = call_log.pause_line(permit.permit_id, actor.cause, format_time(utc_now()))
-        call_log.append(call.log_path, [line])
+        self._note(call, line)
         self._recorder.record_fact(call.call, fact, permit.permit_id)
+
+    def _note(self, call: CallRecording, line: Json) -> None:
+        try:
+            call_log.append(call.log_path, [line])
+        except OSError as error:
+            self._recorder.fail(call, "spool_unwritable", str(error))
 
     def _mover(self) -> MoverClient:
         if self._recorder.mover is None:

@@ -11,22 +11,23 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from onrecord.contracts.event import call_event
 from onrecord.contracts.events import RecordingFailed
 from onrecord.contracts.fact import Fact
+from onrecord.ledger.errors import LedgerError
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.call_log import CallLog
 from onrecord.media_recorder.adapters.mover import MoverClient, MoverGone
-from onrecord.media_recorder.adapters.spool import calls_in, left_over
+from onrecord.media_recorder.adapters.spool import OpenUnit, calls_in, left_over
 from onrecord.media_recorder.adapters.unit_keys import LOW, UnitKeys
 from onrecord.media_recorder.domain.gate import State
 from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.recording import CallRecording, OpenPermit
-from onrecord.media_recorder.ring import Ring, RingDamaged
+from onrecord.media_recorder.ring import Record, Ring, RingDamaged
 from onrecord.media_recorder.storing import NOTHING, Job, Storing
 from onrecord.media_recorder.succession import Succession
 from onrecord.media_recorder.watching import News, Watchers
@@ -37,6 +38,7 @@ from onrecord.platform.telemetry import get_logger
 
 log = get_logger()
 TICK: Final = 0.02
+IDLE_TICK: Final = 0.1
 SYNC_SECONDS: Final = 0.2
 BATCH: Final = 2000
 REATTACH_SECONDS: Final = 0.2
@@ -83,32 +85,31 @@ class Recorder:
                 await asyncio.sleep(REATTACH_SECONDS)
                 continue
             client.on_happening = self._happened
+            reading = asyncio.create_task(client.run(), name="mover")
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    reading = tasks.create_task(client.run(), name="mover")
-                    if not await self._take_over(client):
-                        reading.cancel()
-            except* MoverGone as gone:
-                log.error("mover lost", why=repr(gone.exceptions))
+                if await self._take_over(client):
+                    await reading
+            except MoverGone as gone:
+                log.error("mover lost", why=str(gone))
+            finally:
+                reading.cancel()
             self._let_go()
 
     async def run_drain(self) -> None:
         """Read the ring on a tick."""
         while True:
             self.drain()
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK if self.calls else IDLE_TICK)
 
     async def run_sync(self) -> None:
         """Bring what was written to the disk, and end units that are long enough."""
         while True:
             await asyncio.sleep(SYNC_SECONDS)
+            open_units = {call.call: list(call.units.values()) for call in self.calls.values()}
+            for name, why in (await asyncio.to_thread(_sync, open_units)).items():
+                if name in self.calls:
+                    self.fail(self.calls[name], "spool_unwritable", why)
             for call in list(self.calls.values()):
-                units = list(call.units.values())
-                try:
-                    for unit in units:
-                        await asyncio.to_thread(unit.sync)
-                except OSError as error:
-                    self.fail(call, "spool_unwritable", str(error))
                 if call.units and monotonic() - call.group_since >= self.unit_seconds:
                     self.store_group(call)
 
@@ -159,8 +160,11 @@ class Recorder:
             # No permit ever opened its gate: there is nothing, and nothing to say.
             self._storing.submit(Job(call.call, (), NOTHING))
             return
-        call.note_overflows()
-        call_log.append(call.log_path, [call_log.closed_line(cause)])
+        try:
+            call.note_overflows()
+            call_log.append(call.log_path, [call_log.closed_line(cause)])
+        except OSError as error:
+            self.fail(call, "spool_unwritable", str(error))
         self._storing.submit(Job(call.call, (), cause))
 
     def _read(self, ring: Ring, touched: dict[str, CallRecording]) -> None:
@@ -178,7 +182,7 @@ class Recorder:
                 if call is None:
                     self.counters["unknown_flow"] += 1
                 elif not call.failed:
-                    call.take(position, record)
+                    self._take(call, position, record)
                     touched[call.call] = call
 
     def store_group(self, call: CallRecording) -> None:
@@ -227,6 +231,12 @@ class Recorder:
             waiting = self._plays[place] = asyncio.get_running_loop().create_future()
         return waiting
 
+    def _take(self, call: CallRecording, position: int, record: Record) -> None:
+        try:
+            call.take(position, record)
+        except OSError as error:
+            self.fail(call, "spool_unwritable", str(error))
+
     def _write(self, calls: Iterable[CallRecording]) -> None:
         now, utc_ns = monotonic(), int(utc_now().timestamp() * 1e9)
         for call in list(calls):
@@ -255,7 +265,6 @@ class Recorder:
 
     async def _take_over(self, client: MoverClient) -> bool:
         """Take on what the mover holds, then what only the spool knows of; False if it fails."""
-        await client.connected.wait()
         try:
             listed = (await client.command("list"))["calls"]
         except (Unavailable, Refused) as error:
@@ -264,9 +273,7 @@ class Recorder:
         self.mover, self._cursor = client, client.ring.tail
         known = {found["call"] for found in listed}
         for found in listed:
-            call = self._succession.adopt(found, client.ring)
-            self.add(call)
-            log.info("call taken over", call=call.call, gate=call.gate.state)
+            self._adopt(found, client.ring)
         if not self._recovered:
             self._recovered = True
             for name in await asyncio.to_thread(calls_in, self._succession.spool):
@@ -276,8 +283,20 @@ class Recorder:
                     self._storing.submit(Job(name, (), cause))
         self.want_keys()
         for found in listed:
-            self._resume(self.calls[found["call"]], found)
+            if found["call"] in self.calls:
+                self._resume(self.calls[found["call"]], found)
         return True
+
+    def _adopt(self, found: Json, ring: Ring) -> None:
+        try:
+            call = self._succession.adopt(found, ring)
+        except (LedgerError, ValueError, KeyError, TypeError, OSError) as error:
+            # Its relay goes on in the mover; what it recorded so far stays in the spool.
+            log.error("call cannot be taken over", call=found["call"], why=repr(error))
+            self.record_fact(found["call"], RecordingFailed(cause="not_taken_over"))
+            return
+        self.add(call)
+        log.info("call taken over", call=call.call, gate=call.gate.state)
 
     def _resume(self, call: CallRecording, found: Json) -> None:
         """Bring a call that was taken over to where its signalling left it."""
@@ -330,6 +349,8 @@ class Recorder:
         for flow in found.flows if found else ():
             self._of_flow.pop(flow, None)
         self._undecided.pop(call, None)
+        for place in [place for place in self._plays if place[0] == call]:
+            del self._plays[place]
         self.watchers.end(call)
 
     def _happened(self, happening: Json) -> None:
@@ -342,3 +363,15 @@ class Recorder:
             return
         digit, duration = happening.get("digit", ""), happening.get("duration_ms", 0)
         self.watchers.tell(call, News(leg, happening["what"], digit, duration))
+
+
+def _sync(open_units: Mapping[str, Sequence[OpenUnit]]) -> dict[str, str]:
+    """Sync the units of many calls; give, by call, why one failed."""
+    failed = {}
+    for call, units in open_units.items():
+        try:
+            for unit in units:
+                unit.sync()
+        except OSError as error:
+            failed[call] = str(error)
+    return failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv4Address
 from typing import Any, Final
 
 import grpc.aio
@@ -138,7 +139,7 @@ def _leg(found: pb.Leg) -> Leg:
     if found.remote_host:
         if not 1 <= found.remote_port <= 65535:
             raise InvalidInput("bad_port", f"{found.remote_port} is no UDP port")
-        remote = (found.remote_host, found.remote_port)
+        remote = _address(found.remote_host, found.remote_port)
     if found.HasField("audio"):
         event = found.HasField("telephone_event")
         codec = LegCodec(
@@ -150,6 +151,16 @@ def _leg(found: pb.Leg) -> Leg:
         if codec.clock_rate != 8000 or not 0 <= found.audio.payload_type <= 127:
             raise InvalidInput("bad_codec", "audio is G.711 at 8 kHz with a payload type below 128")
     return Leg(found.name, remote, codec)
+
+
+def _address(host: str, port: int) -> tuple[str, int] | None:
+    """Check an address: a name would have to be looked up, which the mover cannot wait for."""
+    try:
+        found = IPv4Address(host)
+    except ValueError:
+        raise InvalidInput("bad_address", "remote_host must be an IPv4 address") from None
+    # RFC 3264 §8.4: an address of zeros is an old way to say hold.
+    return None if found.is_unspecified else (host, port)
 
 
 def _report(report: Json) -> pb.PlayReport:

@@ -60,6 +60,11 @@ def build(settings: RecorderSettings, chassis: Chassis) -> Service:
     memory_locked = lock_process()
     _observe(recorder, facts, memory_locked=memory_locked)
 
+    async def end_watching() -> None:
+        # Or the door would wait for streams that end with their calls only.
+        await chassis.draining.wait()
+        recorder.watchers.end_all()
+
     async def stop() -> None:
         recorder.drain()
         await store.close()
@@ -74,6 +79,7 @@ def build(settings: RecorderSettings, chassis: Chassis) -> Service:
             recorder.run_sync,
             recorder.run_keys,
             leases.run,
+            end_watching,
             facts.run,
             facts.run_sync,
             *[storing.run] * STORERS,

@@ -130,7 +130,10 @@ class Storing:
             return None
         body = await asyncio.to_thread(sealed_path.read_bytes)
         written = CallLog.read(self._spool / name.call / "log")
-        unit = written.units[name.leg, name.epoch, name.k].unit
+        listed = written.units.get((name.leg, name.epoch, name.k))
+        if listed is None:
+            raise SpoolDamaged(f"{name.object_key}.sealed is not in the call's log")
+        unit = listed.unit
         if hashlib.sha256(body).hexdigest() != unit.sha256:
             raise SpoolDamaged(f"{name.object_key}.sealed is not what was sealed")
         await self._put(unit.object_key, body, unit.sha256)

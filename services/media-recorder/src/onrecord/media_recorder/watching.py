@@ -40,6 +40,11 @@ class Watchers:
         for queue in self._queues.pop(call, ()):
             _put(queue, None)
 
+    def end_all(self) -> None:
+        """Tell everybody that this recorder is going."""
+        for call in list(self._queues):
+            self.end(call)
+
     async def watch(self, call: str) -> AsyncIterator[News]:
         """Give the call's news from now on until it is closed."""
         queue: asyncio.Queue[News | None] = asyncio.Queue(BACKLOG)

@@ -7,6 +7,7 @@ restarted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -40,16 +41,15 @@ class CallLog:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a log; a torn last line is passed over. Raises OSError."""
+        """Read a log; a torn line is passed over. Raises OSError."""
         log = cls()
         if not path.exists():
             return log
         for line in path.read_bytes().split(b"\n"):
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue
-            log._take(found)
+            # A line that is cut or altered is passed over; what it told is then missing, and
+            # whoever needs it says so.
+            with contextlib.suppress(ValueError, TypeError):
+                log._take(json.loads(line))
         return log
 
     def _take(self, found: Json) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from onrecord.media_recorder.mover.control import (
     Json,
@@ -26,51 +25,42 @@ class MoverGone(Exception):
     """The connection to the mover ended: it died, or another writer took this one's place."""
 
 
+class Attachment(NamedTuple):
+    """What the mover gave when it was attached to; `early` is what it said right after."""
+
+    connection: socket.socket
+    ring: Ring
+    about: Json
+    early: list[Json]
+
+
 class MoverClient:
     """One attachment to a mover. `on_happening` is called on the loop for each happening."""
 
     def __init__(
-        self, connection: socket.socket, ring: Ring, about: Json, rest: list[Json]
+        self,
+        attachment: Attachment,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         """Use `attach`."""
-        self.ring = ring
-        self.about = about
+        self.ring = attachment.ring
+        self.about = attachment.about
         self.on_happening: Callable[[Json], None] = lambda _happening: None
-        self._early = rest
-        self._connection = connection
+        self._early = attachment.early
+        self._reader = reader
+        self._writer = writer
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Json]] = {}
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self.connected = asyncio.Event()
-        """Set once commands can be given."""
 
     @classmethod
     async def attach(cls, path: Path) -> MoverClient:
-        """Connect, take the mover's place for its writer, map its ring. Raises OSError."""
-        return await asyncio.to_thread(cls._attach, path)
-
-    @classmethod
-    def _attach(cls, path: Path) -> MoverClient:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(COMMAND_SECONDS)
-            connection.connect(str(path))
-            connection.sendall(encode({"do": "attach", "n": 0}))
-            data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
-            messages = Messages().feed(data)
-            if not descriptors or not messages or "ok" not in messages[0]:
-                raise OSError("the mover did not answer with its ring")
-        except (OSError, MalformedMessage) as error:
-            connection.close()
-            raise OSError(f"no mover at {path}: {error}") from error
-        ring = Ring.attach(descriptors[0])
-        return cls(connection, ring, messages[0]["ok"], messages[1:])
+        """Connect, become the mover's one writer, map its ring. Raises OSError, `RingDamaged`."""
+        attachment = await asyncio.to_thread(_attach, path)
+        return cls(attachment, *await asyncio.open_unix_connection(sock=attachment.connection))
 
     async def run(self) -> None:
         """Read answers and happenings; ends by raising `MoverGone`."""
-        self._reader, self._writer = await asyncio.open_unix_connection(sock=self._connection)
-        self.connected.set()
         messages, arrived = Messages(), self._early
         try:
             while True:
@@ -90,7 +80,7 @@ class MoverClient:
 
         Raises `Refused` with the mover's reason, `Unavailable` if it does not answer in time.
         """
-        if self._writer is None or self._writer.is_closing():
+        if self._writer.is_closing():
             raise Unavailable("mover_missing", "the media mover is not attached")
         number = next(self._numbers)
         answer = asyncio.get_running_loop().create_future()
@@ -119,7 +109,22 @@ class MoverClient:
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(Unavailable("mover_missing", "the media mover died"))
-        if self._writer is not None:
-            self._writer.close()
-        with contextlib.suppress(OSError):
-            self._connection.close()
+        self._writer.close()
+
+
+def _attach(path: Path) -> Attachment:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(COMMAND_SECONDS)
+        connection.connect(str(path))
+        connection.sendall(encode({"do": "attach", "n": 0}))
+        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+        messages = Messages().feed(data)
+        if not descriptors or not messages or "ok" not in messages[0]:
+            raise OSError("the mover did not answer with its ring")
+        ring = Ring.attach(descriptors[0])
+    except (OSError, MalformedMessage) as error:
+        connection.close()
+        raise OSError(f"no mover at {path}: {error}") from error
+    connection.setblocking(False)
+    return Attachment(connection, ring, messages[0]["ok"], messages[1:])

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from onrecord.media_recorder.ring import Record
+from onrecord.rtp.errors import RtpError
 from onrecord.rtp.storage.unit import (
     Frame,
     UnitDecoder,
@@ -234,14 +235,17 @@ def _decode_header(data: bytes) -> tuple[SpoolHeader, int]:
     end = begin + length
     if end + _U32.size > len(data) or _U32.unpack_from(data, end)[0] != zlib.crc32(data[begin:end]):
         raise SpoolDamaged("the spool file's header is cut or altered")
-    found = json.loads(data[begin:end])
-    permit = found["permit"]
-    header = SpoolHeader(
-        decode_header(json.dumps(found["unit"]).encode()),
-        found["key_ref"],
-        permit["payload"].encode(),
-        bytes.fromhex(permit["signature"]),
-    )
+    try:
+        found = json.loads(data[begin:end])
+        permit = found["permit"]
+        header = SpoolHeader(
+            decode_header(json.dumps(found["unit"]).encode()),
+            found["key_ref"],
+            permit["payload"].encode(),
+            bytes.fromhex(permit["signature"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RtpError) as error:
+        raise SpoolDamaged("the spool file's header is not one of ours") from error
     return header, end + _U32.size
 
 
