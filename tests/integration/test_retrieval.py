@@ -95,9 +95,20 @@ class Scene:
     subscription: Subscription | None = None
     ledger_channel: grpc.aio.Channel | None = None
 
-    async def store(self, call: str, leg: str, k: int, kept: Sequence[Frame]) -> dict[str, Any]:
-        """Seal a unit as the recorder does, put it into the store, and say what its entry says."""
+    async def store(
+        self,
+        call: str,
+        leg: str,
+        k: int,
+        kept: Sequence[Frame],
+        inside: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Seal a unit as the recorder does, put it into the store, and say what its entry says.
+
+        `inside` changes what the unit's own header says.
+        """
         header = UnitHeader(call, leg, 5, k, "PCMU", 8000, f"{call}:p0", moment(0))
+        header = replace(header, **(inside or {}))
         key, object_key = secrets.token_bytes(32), f"{call}/{leg}/5-{k}"
         random_bytes = {"salt": secrets.token_bytes(32), "nonce_prefix": secrets.token_bytes(7)}
         sealed = seal(encode_unit(header, kept), key, object_key.encode(), **random_bytes)
@@ -253,10 +264,30 @@ async def test_an_object_that_was_altered_or_lost_is_named(scene: Scene) -> None
     path.unlink()
     path.write_bytes(sealed)
     code, details = await refusal(scene)
-    assert (code, rows[0]["object_key"] in details) == (grpc.StatusCode.DATA_LOSS, True)
+    assert code == grpc.StatusCode.DATA_LOSS
+    assert details.startswith(f"object_altered: {rows[0]['object_key']}")
     path.unlink()
     code, details = await refusal(scene)
-    assert (code, rows[0]["object_key"] in details) == (grpc.StatusCode.DATA_LOSS, True)
+    assert code == grpc.StatusCode.DATA_LOSS
+    assert details.startswith(f"object_missing: {rows[0]['object_key']}")
+
+
+@pytest.mark.parametrize("change", [{"call": "c2"}, {"leg": "agent"}, {"epoch": 6}, {"k": 1}])
+async def test_a_unit_that_holds_another_is_damaged(scene: Scene, change: dict[str, Any]) -> None:
+    """What is inside must be what the name says."""
+    row = await scene.store("c1", "caller", 0, frames(speech(1, 10)), change)
+    await scene.deliver(a_recorded_call(rows=[row]))
+    code, details = await refusal(scene)
+    assert code == grpc.StatusCode.DATA_LOSS
+    assert details.startswith("object_swapped: c1/caller/5-0")
+
+
+async def test_a_codec_that_cannot_be_rendered_is_refused(scene: Scene) -> None:
+    """Silence would be a lie."""
+    row = await scene.store("c1", "caller", 0, frames(speech(1, 10)), {"codec": "G722"})
+    await scene.deliver(a_recorded_call(rows=[row]))
+    code, details = await refusal(scene)
+    assert (code, "G722" in details) == (grpc.StatusCode.FAILED_PRECONDITION, True)
 
 
 async def test_an_object_under_anothers_name_or_key_is_damaged(scene: Scene) -> None:

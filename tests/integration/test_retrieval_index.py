@@ -124,6 +124,14 @@ async def test_filters_narrow_the_search(
     assert [call.call for call in await index.search(filters, None, 10)] == wanted
 
 
+async def test_a_document_that_went_away_is_not_begun_in_the_middle(index: CallIndex) -> None:
+    """The index was dropped between reading and writing: the next try reads the whole stream."""
+    entries = a_recorded_call()
+    before, after = folded(entries[:4]), folded(entries[:5])
+    assert not await index.advance(before, after, [timeline_fact(entries[4])])
+    assert await index.get("c1") is None
+
+
 async def test_what_is_not_there_is_none(index: CallIndex) -> None:
     """An unknown call is not an empty one."""
     assert await index.get("nobody") is None

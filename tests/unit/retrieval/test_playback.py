@@ -190,6 +190,18 @@ async def test_frames_that_came_late_into_the_next_unit_stand_where_they_belong(
     assert left == sound(spoken)
 
 
+async def test_a_stall_at_the_border_of_two_units_moves_nothing() -> None:
+    """The second unit arrived late as a whole; its source's clock goes on across the border."""
+    archive = Archive()
+    spoken = speech(1, 20)
+    whole = frames(spoken)
+    stalled = [replace(frame, arrival_ns=frame.arrival_ns + 300_000_000) for frame in whole[10:]]
+    archive.keep("caller", 0, whole[:10])
+    archive.keep("caller", 1, stalled)
+    left, _ = audio_of(await listen(archive))
+    assert left == sound(spoken)
+
+
 async def test_a_recording_without_audio_frames_is_an_empty_file() -> None:
     """Only masked digits were kept: a valid file of no length."""
     archive = Archive()

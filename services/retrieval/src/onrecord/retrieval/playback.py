@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from onrecord.platform.errors import Damaged, InvalidInput, NotFound, Overloaded, Refused
+from onrecord.platform.telemetry import get_logger
 from onrecord.retrieval.domain.access import Access
 from onrecord.retrieval.domain.call import Call, TimelineFact
 from onrecord.retrieval.domain.placement import Placement
 from onrecord.retrieval.domain.release import Unit, purposes_told, stored_units
 from onrecord.retrieval.domain.render import LEFT, MAX_SAMPLES, Run, mix, runs, wav_header
 from onrecord.rtp.storage.unit import Frame
+
+log = get_logger()
 
 BLOCK_SAMPLES = 16_384
 """Samples of one piece, of 64 KiB: two seconds."""
@@ -82,6 +85,7 @@ class Playback:
         self._listeners += 1
         try:
             keys = await self._keys.open_audio(access)
+            log.info("audio released", call=access.call, purpose=access.purpose, units=len(units))
             placed = await self._survey(units, keys)
             async for piece in self._render(placed):
                 yield piece

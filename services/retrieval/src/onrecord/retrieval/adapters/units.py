@@ -45,7 +45,7 @@ def _open(unit: Unit, key: bytes, sealed: bytes) -> tuple[str, list[Frame]]:
         header, frames = decode_unit(unseal(sealed, key, unit.object_key.encode()))
     except RtpError as error:
         raise Damaged(error.reason, f"{unit.object_key}: {error}") from error
-    if (header.leg, header.epoch, header.k) != (unit.leg, unit.epoch, unit.k):
+    if f"{header.call}/{header.leg}/{header.epoch}-{header.k}" != unit.object_key:
         raise Damaged("object_swapped", f"{unit.object_key} holds another unit")
     if header.codec not in CODECS or header.clock_rate != CLOCK_RATE:
         raise Refused("codec_unsupported", f"{unit.object_key} holds {header.codec}")
