@@ -132,8 +132,10 @@ class Announcer:
 
     def _end(self, key: tuple[str, int], task: asyncio.Task[tuple[Outcome, ...]]) -> None:
         self._running -= 1
-        if task.cancelled() or task.exception() is not None:
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error:
             # Without an outcome there is nothing to answer a repeat with: it must try again.
+            log.warning("announcement without outcome", call=key[0], error=repr(error))
             del self._attempts[key]
         while len(self._attempts) - self._running > MAX_REMEMBERED:
             del self._attempts[next(k for k, a in self._attempts.items() if a.task.done())]
