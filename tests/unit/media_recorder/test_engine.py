@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onrecord.ledger.permit import Position
+from onrecord.media_recorder.domain.record import Kind, Record
 from onrecord.media_recorder.mover.engine import (
     Bridge,
     Engine,
@@ -18,7 +19,6 @@ from onrecord.media_recorder.mover.engine import (
     Prompt,
     Send,
 )
-from onrecord.media_recorder.ring import Kind, Record
 from onrecord.rtp import dtmf
 from onrecord.rtp.packet import Packet, build, parse
 

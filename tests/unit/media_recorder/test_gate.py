@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onrecord.ledger.permit import Permit, Position
 from onrecord.media_recorder.domain.gate import Captured, Gate, State, permitted
-from onrecord.media_recorder.ring import Kind, Record
+from onrecord.media_recorder.domain.record import Kind, Record
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SECOND = 10**9

@@ -5,7 +5,8 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onrecord.media_recorder.ring import Kind, Record, Ring, RingDamaged, lost_record, lost_run
+from onrecord.media_recorder.domain.record import Kind, Record, lost_record, lost_run
+from onrecord.media_recorder.ring import Ring, RingDamaged
 
 
 def record(sequence: int, payload: bytes = bytes(160)) -> Record:

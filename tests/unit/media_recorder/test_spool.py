@@ -14,7 +14,7 @@ from onrecord.media_recorder.adapters.spool import (
     left_over,
     read_open,
 )
-from onrecord.media_recorder.ring import Kind, Record
+from onrecord.media_recorder.domain.record import Kind, Record
 from onrecord.rtp.storage.unit import UnitHeader
 
 KEY = bytes(range(32))

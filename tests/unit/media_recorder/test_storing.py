@@ -17,7 +17,7 @@ from onrecord.ledger.keys import key_id
 from onrecord.ledger.permit import Permit, Position, sign
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.spool import OpenUnit, SpoolHeader, UnitName, left_over
-from onrecord.media_recorder.ring import Kind, Record
+from onrecord.media_recorder.domain.record import Kind, Record
 from onrecord.media_recorder.storing import Job, Storing
 from onrecord.platform.errors import Unavailable
 from onrecord.platform.objects import ObjectExists

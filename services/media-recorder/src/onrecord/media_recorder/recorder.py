@@ -25,9 +25,10 @@ from onrecord.media_recorder.adapters.mover import MoverClient, MoverGone
 from onrecord.media_recorder.adapters.spool import OpenUnit, calls_in, left_over
 from onrecord.media_recorder.adapters.unit_keys import LOW, UnitKeys
 from onrecord.media_recorder.domain.gate import State
+from onrecord.media_recorder.domain.record import Record
 from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.recording import CallRecording, OpenPermit
-from onrecord.media_recorder.ring import Record, Ring, RingDamaged
+from onrecord.media_recorder.ring import Ring, RingDamaged
 from onrecord.media_recorder.storing import NOTHING, Job, Storing
 from onrecord.media_recorder.succession import Succession
 from onrecord.media_recorder.watching import News, Watchers

@@ -13,7 +13,8 @@ from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.spool import OpenUnit, SpoolHeader, UnitName
 from onrecord.media_recorder.domain.coverage import Loss
 from onrecord.media_recorder.domain.gate import SERVICE, Captured, Gate, State
-from onrecord.media_recorder.ring import Kind, Record, Ring, lost_run
+from onrecord.media_recorder.domain.record import Kind, Record, lost_run
+from onrecord.media_recorder.ring import Ring
 from onrecord.rtp.storage.unit import UnitHeader
 
 

@@ -20,57 +20,20 @@ import mmap
 import os
 import struct
 import zlib
-from enum import IntEnum
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
+
+from onrecord.media_recorder.domain.record import SLOTS, Kind, Record
 
 MAGIC: Final = 0x31474E4952524F
-SLOTS: Final = 32768
 _PAGE = 4096
 _HEAD, _TAIL = 8, 16
 # length, crc32, kind, payload type, payload length, flow, ssrc, timestamp, sequence, arrival
 _RECORD = struct.Struct("=IIBBHIIIQQ")
 _LENGTH_AND_CHECK = struct.Struct("=II")
-_LOST = struct.Struct("=QI")
-
-
-class Kind(IntEnum):
-    """What a record says."""
-
-    FILLER = 0
-    # A packet, with its payload.
-    FRAME = 1
-    # A packet whose payload may not be kept (a telephone event): everything but the payload.
-    MASKED = 2
-    # Packets that found no room: `sequence` is the first, `lost_run` gives the rest.
-    LOST = 3
-
-
-class Record(NamedTuple):
-    """One captured packet; `sequence` is extended, `arrival_ns` is UTC."""
-
-    flow: int
-    kind: Kind
-    payload_type: int
-    ssrc: int
-    sequence: int
-    timestamp: int
-    arrival_ns: int
-    payload: bytes = b""
 
 
 class RingDamaged(Exception):
     """The bytes at a position are not a record: a fault of memory or of another process."""
-
-
-def lost_record(like: Record, last: int, packets: int) -> Record:
-    """Say that `packets` packets from `like.sequence` to `last` found no room."""
-    return like._replace(kind=Kind.LOST, payload=_LOST.pack(last, packets))
-
-
-def lost_run(record: Record) -> tuple[int, int]:
-    """Give the last sequence number and the count of a LOST record."""
-    last, packets = _LOST.unpack(record.payload)
-    return last, packets
 
 
 class Ring:

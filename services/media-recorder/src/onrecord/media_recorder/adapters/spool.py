@@ -28,7 +28,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from onrecord.media_recorder.ring import Record
+from onrecord.media_recorder.domain.record import Record
 from onrecord.rtp.errors import RtpError
 from onrecord.rtp.storage.unit import (
     Frame,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from onrecord.ledger.permit import Permit
-from onrecord.media_recorder.ring import Record
+from onrecord.media_recorder.domain.record import Record
 
 SERVICE: Final = "service-"
 # Runs of overflow that are remembered per leg; the newest grows when there are more.

@@ -111,7 +111,7 @@ class Control:
                 self._engine.call(request["call"]).tag = request["tag"]
         except MoverRefused as refusal:
             return {"n": number, "error": refusal.reason}
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             return {"n": number, "error": "bad_request", "detail": repr(error)}
         return {"n": number, "ok": answer}
 

@@ -15,11 +15,11 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from onrecord.ledger.permit import Position
+from onrecord.media_recorder.domain.record import SLOTS, Kind, Record
 from onrecord.media_recorder.mover.flow import Flow
 from onrecord.media_recorder.mover.playback import Playback, PlayReport
 from onrecord.media_recorder.mover.source import Address
 from onrecord.media_recorder.mover.tee import RecordSink, Tee
-from onrecord.media_recorder.ring import SLOTS, Kind, Record
 from onrecord.rtp import dtmf
 from onrecord.rtp.errors import MalformedEvent, MalformedPacket
 from onrecord.rtp.packet import Packet, parse
@@ -119,11 +119,12 @@ class Engine:
         self._tee = Tee(sink)
         self._random_bits = random_bits
         self._next_flow = 0
+        self._open_flows = 0
 
     @property
     def idle(self) -> bool:
         """True while no leg is open: nothing can arrive and nothing is due."""
-        return all(flow.closed for flow in self._flows.values())
+        return self._open_flows == 0
 
     def open(
         self, call: str, tag: str, legs: Sequence[LegMedia], bridge: Bridge, notices: set[str]
@@ -202,10 +203,14 @@ class Engine:
         for flow in found.flows.values():
             if flow.playback is not None:
                 self._finish(found, flow, flow.playback, utc_ns, "leg_closed")
+            if not flow.closed:
+                self._open_flows -= 1
             flow.closed, flow.capturing = True, False
 
     def forget(self, call: str) -> None:
-        """Drop a closed call, when the writer has read all that it captured."""
+        """Drop a call, when the writer has read all that it captured."""
+        if call in self.calls:
+            self.close(call, 0)
         found = self.calls.pop(call, None)
         for flow in found.flows.values() if found else ():
             for number in (flow.number, flow.service):
@@ -277,6 +282,7 @@ class Engine:
         }:
             self._next_flow += 2
         self._next_flow += 2
+        self._open_flows += 1
         ssrc, sequence, timestamp = (self._random_bits(bits) for bits in (32, 15, 32))
         return Flow(number, call, leg, OutboundStream(ssrc, sequence, timestamp, 8000))
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from onrecord.ledger.permit import Position
+from onrecord.media_recorder.domain.record import Kind, Record
 from onrecord.media_recorder.mover.playback import Playback
 from onrecord.media_recorder.mover.source import Address, SourceCheck
-from onrecord.media_recorder.ring import Kind, Record
 from onrecord.rtp.dtmf import DigitCollector
 from onrecord.rtp.packet import Packet
 from onrecord.rtp.sequence import SequenceTracker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from onrecord.media_recorder.ring import Record, lost_record
+from onrecord.media_recorder.domain.record import Record, lost_record
 
 # Runs of lost packets per flow that are told apart while the ring stays full; further ones are
 # counted into the newest.
