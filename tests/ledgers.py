@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import grpc
 import grpc.aio
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as pb
@@ -202,3 +205,22 @@ def assert_gapless(entries: Sequence[dict[str, Any]]) -> None:
         seqs[entry["stream"]] = entry["seq"] + 1
     recorded = [entry["recorded_at"] for entry in entries]
     assert recorded == sorted(recorded)
+
+
+async def verdict_of(ledger: Stub, call: str) -> dict[str, Any]:
+    """Wait for the call's verdict."""
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            entries = await read(ledger, pb.ReadRequest(stream=f"call/{call}"))
+            found = [entry for entry in entries if entry["type"] == "call.verdict"]
+            if found:
+                assert len(found) == 1
+                return dict(found[0]["fields"])
+            await asyncio.sleep(0.05)  # The log can only be asked.
+
+
+async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    """The status and text with which an RPC is refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), caught.value.details() or ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledgers import LedgerProcess
 from pymongo import MongoClient
 from servers import free_port, stop, wait_for_port
 
@@ -61,3 +62,21 @@ def mongo(mongo_server: MongoServer) -> str:
 def ports() -> Callable[[], int]:
     """Gives a free TCP port of the loopback interface with each call."""
     return free_port
+
+
+@pytest.fixture
+def launch(
+    mongo: str, tmp_path: Path, ports: Callable[[], int]
+) -> Iterator[Callable[..., LedgerProcess]]:
+    """Starts ledgers on one empty database; they end with the test."""
+    started: list[LedgerProcess] = []
+
+    def start(**settings: str) -> LedgerProcess:
+        ledger = LedgerProcess(tmp_path, ports(), ports(), mongo, **settings)
+        started.append(ledger)
+        ledger.start()
+        return ledger
+
+    yield start
+    for ledger in started:
+        ledger.stop()
