@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from onrecord.consent_ledger.domain.entries import StoredEntry
@@ -61,7 +61,7 @@ class Call:
     recording_failures: tuple[str, ...] = ()
     ended: events.CallEnded | None = None
     verdict: events.CallVerdict | None = None
-    told_purposes: frozenset[str] = field(default=frozenset())
+    told_purposes: frozenset[str] = frozenset()
 
 
 def fold(call_id: str, entries: Iterable[StoredEntry]) -> Call:
