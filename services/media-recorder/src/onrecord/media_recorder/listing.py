@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import rfc8785
 from onrecord.contracts import events
 from onrecord.contracts.events import RecordingGap, StoredUnit
-from onrecord.ledger.permit import Position, decode
+from onrecord.ledger.permit import Permit, Position, decode
 from onrecord.media_recorder.adapters.call_log import CallLog, SealedUnit
 from onrecord.media_recorder.adapters.spool import UnitName, WrittenUnit
 from onrecord.media_recorder.domain.coverage import Coverage, Gap
+from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.recording import utc_text
 from onrecord.rtp.storage.unit import Frame
 
@@ -43,6 +45,44 @@ class NamedGap(NamedTuple):
             packets=self.gap.packets,
             cause=self.gap.cause,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Why something was stopped, in what role by whom; `name` is kept sealed."""
+
+    cause: str
+    role: str
+    name: str = ""
+
+
+def started(permit: Permit, *, resumed: bool) -> events.RecordingStarted:
+    """Give the fact that a permit opened the gate."""
+    kind = events.RecordingResumed if resumed else events.RecordingStarted
+    return kind(
+        permit_id=permit.permit_id,
+        legs=tuple(
+            events.RecordedLeg(leg=leg, position=_fact_position(position) if position else None)  # type: ignore[arg-type]
+            for leg, position in permit.legs.items()
+        ),
+    )
+
+
+def stopped(
+    permit: Permit, actor: Actor, received: Mapping[str, Json | None], *, paused: bool
+) -> events.RecordingPaused:
+    """Give the fact that an open gate was shut, for now or for good."""
+    kind = events.RecordingPaused if paused else events.RecordingStopped
+    return kind(
+        permit_id=permit.permit_id,
+        cause=actor.cause,
+        actor_role=actor.role or "system",
+        actor=actor.name or None,
+        legs=tuple(
+            events.RecordedLeg(leg=leg, position=received.get(leg))  # type: ignore[arg-type]
+            for leg in permit.legs
+        ),
+    )
 
 
 def sealed_unit(

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from onrecord.contracts import events
 from onrecord.contracts.event import format_time
 from onrecord.ledger.errors import PermitError
-from onrecord.ledger.permit import Permit, Position, SignedPermit, check_first_use, verify
+from onrecord.ledger.permit import Permit, SignedPermit, check_first_use, verify
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.mover import MoverClient
 from onrecord.media_recorder.domain.gate import State
 from onrecord.media_recorder.domain.prompt import FRAME_SAMPLES, BadPrompt, frames
+from onrecord.media_recorder.listing import Actor, started, stopped
 from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.mover.engine import Bridge
 from onrecord.media_recorder.recorder import Recorder
@@ -50,15 +50,6 @@ class Leg:
     name: str
     remote: tuple[str, int] | None
     codec: LegCodec | None
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Why something was stopped, in what role by whom; `name` is kept sealed."""
-
-    cause: str
-    role: str
-    name: str = ""
 
 
 class Operations:
@@ -192,6 +183,7 @@ class Operations:
             raise
         if call.ending is not None or call.gate.state is State.ENDED:
             raise Refused("recording_ended", "the call was closed or stopped meanwhile")
+        call.stop_cause = ""
         call.epoch, call.k = self._succession.new_epoch(call.call), 0
         opened_at = format_time(utc_now())
         line = call_log.permit_line(opened.signed.payload, opened.signed.signature, opened_at)
@@ -218,6 +210,7 @@ class Operations:
         if found is None or found.ending is not None:
             return
         described: Json = {}
+        found.stop_cause = cause
         at = await self._cut(found, "close", described, tag=self._tag(found))
         self._note_stop(found, State.ENDED, Actor(cause, "system"), described)
         self._recorder.end(found, cause, at)
@@ -241,6 +234,7 @@ class Operations:
         signed = call.open_permit.signed if call.open_permit else None
         legs = list(call.codecs)
         described: Json = {}
+        call.stop_cause = actor.cause
         tag = tag_of(call, state, signed)
         at = await self._cut(call, "capture", described, legs=legs, on=False, tag=tag)
         self._note_stop(call, state, actor, described)
@@ -268,18 +262,9 @@ class Operations:
         if opened is None or call.gate.state is not State.OPEN or call.shutting is not None:
             return
         permit = opened.permit
-        kind = events.RecordingPaused if state is State.PAUSED else events.RecordingStopped
         legs = described.get("legs", {})
-        fact = kind(
-            permit_id=permit.permit_id,
-            cause=actor.cause,
-            actor_role=actor.role or "system",
-            actor=actor.name or None,
-            legs=tuple(
-                events.RecordedLeg(leg=leg, position=legs.get(leg, {}).get("received"))  # type: ignore[arg-type]
-                for leg in permit.legs
-            ),
-        )
+        received = {leg: legs.get(leg, {}).get("received") for leg in permit.legs}
+        fact = stopped(permit, actor, received, paused=state is State.PAUSED)
         line = call_log.pause_line(permit.permit_id, actor.cause, format_time(utc_now()))
         self._note(call, line)
         self._recorder.record_fact(call.call, fact, permit.permit_id)
@@ -304,26 +289,6 @@ class Operations:
     def _tag(self, call: CallRecording) -> str:
         signed = call.open_permit.signed if call.open_permit else None
         return tag_of(call, call.shutting or call.gate.state, signed)
-
-
-def started(permit: Permit, *, resumed: bool) -> events.RecordingStarted:
-    """Give the fact that a permit opened the gate."""
-    kind = events.RecordingResumed if resumed else events.RecordingStarted
-    return kind(
-        permit_id=permit.permit_id,
-        legs=tuple(
-            events.RecordedLeg(leg=leg, position=_fact_position(position))  # type: ignore[arg-type]
-            for leg, position in permit.legs.items()
-        ),
-    )
-
-
-def _fact_position(position: Position | None) -> events.Position | None:
-    if position is None:
-        return None
-    return events.Position(
-        ssrc=position.ssrc, sequence=position.sequence, timestamp=position.timestamp
-    )
 
 
 def _refusal(error: PermitError) -> Denied | Refused:

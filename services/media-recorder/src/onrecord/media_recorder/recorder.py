@@ -26,6 +26,7 @@ from onrecord.media_recorder.adapters.spool import OpenUnit, calls_in, left_over
 from onrecord.media_recorder.adapters.unit_keys import LOW, UnitKeys
 from onrecord.media_recorder.domain.gate import State
 from onrecord.media_recorder.domain.record import Record
+from onrecord.media_recorder.listing import Actor, started, stopped
 from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.recording import CallRecording, OpenPermit
 from onrecord.media_recorder.ring import Ring, RingDamaged
@@ -131,6 +132,11 @@ class Recorder:
     def head(self) -> int:
         """Where the ring's next record will be put; how far was read, if the mover is gone."""
         return self._cursor if self.mover is None else self.mover.ring.head
+
+    @property
+    def ring_locked(self) -> bool:
+        """True if the mover could lock the ring in memory."""
+        return self.mover is not None and bool(self.mover.about.get("locked"))
 
     def touch(self, call: CallRecording) -> None:
         """Write what a gate that was just opened lets through."""
@@ -304,12 +310,29 @@ class Recorder:
         older = [name for name in left_over(call.spool, call.call) if name.epoch != call.epoch]
         if older:
             self._storing.submit(Job(call.call, tuple(older)))
+        done = found["closed"] and not CallLog.read(call.log_path).permits
+        if not done:
+            self._repeat_facts(call, found)
         if found["closed"]:
-            cause = self._succession.end_cause(call.call, "call_ended")
-            done = not CallLog.read(call.log_path).permits
+            cause = self._succession.end_cause(call.call, call.stop_cause or "call_ended")
             self.end(call, NOTHING if done else cause, found["cut"])
         elif found["cut"] is not None:
             self.shut(call, State(json.loads(found["tag"])["gate"]), found["cut"])
+
+    def _repeat_facts(self, call: CallRecording, found: Json) -> None:
+        """Write the facts again that the earlier writer may have died before writing."""
+        if call.open_permit is None:
+            return
+        permit = call.open_permit.permit
+        fact = started(permit, resumed=len(call.used_permits) > 1)
+        self.record_fact(call.call, fact, permit.permit_id)
+        if found["closed"] or found["cut"] is not None:
+            paused = not found["closed"] and json.loads(found["tag"])["gate"] == State.PAUSED
+            received = {leg: one["received"] for leg, one in found["legs"].items()}
+            actor = Actor(call.stop_cause or "call_ended", "system")
+            self.record_fact(
+                call.call, stopped(permit, actor, received, paused=paused), permit.permit_id
+            )
 
     def _let_go(self) -> None:
         """The mover is gone: keep what it had put into the ring, end its calls."""

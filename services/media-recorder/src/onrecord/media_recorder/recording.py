@@ -69,6 +69,7 @@ class CallRecording:
     shutting: State | None = None
     ending: str | None = None
     detached: bool = False
+    stop_cause: str = ""
     failed: bool = False
 
     @property

@@ -12,9 +12,10 @@ from onrecord.api.media_recorder.v1 import media_recorder_pb2 as pb
 from onrecord.api.media_recorder.v1 import media_recorder_pb2_grpc as rpc
 from onrecord.ledger.permit import SignedPermit
 from onrecord.media_recorder.adapters.unit_keys import numbered
+from onrecord.media_recorder.listing import Actor
 from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.mover.engine import Bridge
-from onrecord.media_recorder.operations import Actor, Leg, Operations
+from onrecord.media_recorder.operations import Leg, Operations
 from onrecord.media_recorder.recording import LegCodec, utc_text
 from onrecord.media_recorder.watching import News, Watchers
 from onrecord.platform.errors import InvalidInput

@@ -113,7 +113,11 @@ def _observe(recorder: Recorder, facts: FactWriter, *, memory_locked: bool) -> N
 
         meter().create_observable_gauge(name, [observe], description=description)
 
-    watch("onrecord_memory_locked", "1 if no audio can be swapped out", lambda: int(memory_locked))
+    watch(
+        "onrecord_memory_locked",
+        "1 if no audio that waits for a permit can be swapped out",
+        lambda: int(memory_locked and recorder.ring_locked),
+    )
     watch("onrecord_media_calls", "calls open at the recorder", lambda: len(recorder.calls))
     watch("onrecord_media_facts_waiting", "facts not acknowledged", lambda: len(facts))
     watch(

@@ -75,6 +75,7 @@ class Storing:
         self._store = store
         self._facts = facts
         self._keys = keys
+        # Bounded by the spool: a job names files in it, and a full disk ends recording first.
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._locks: dict[str, asyncio.Lock] = {}
         self.known_key: Callable[[str, str], bytes | None] = lambda _call, _key_ref: None

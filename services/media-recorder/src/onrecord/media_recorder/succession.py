@@ -48,7 +48,7 @@ class Succession:
         tag = json.loads(described["tag"])
         codecs = {leg: LegCodec(**found) for leg, found in tag["codecs"].items()}
         call = self.begin(described["call"], codecs, described)
-        call.used_permits = set(tag["used"])
+        call.used_permits, call.stop_cause = set(tag["used"]), tag["stop_cause"]
         if tag["permit"]:
             signed = SignedPermit(
                 tag["permit"]["payload"].encode(), bytes.fromhex(tag["permit"]["signature"])
@@ -120,19 +120,30 @@ class Succession:
 
 def tag_of(call: CallRecording, gate: State, signed: SignedPermit | None) -> str:
     """Write down what a successor must know of a call; the mover keeps it."""
-    return _tag(call.codecs, gate, call.used_permits, signed)
+    return _tag(call.codecs, gate, call.used_permits, signed, call.stop_cause)
 
 
 def first_tag(codecs: Mapping[str, LegCodec]) -> str:
     """Write down what is known of a call that is being opened."""
-    return _tag(codecs, State.WAITING, set(), None)
+    return _tag(codecs, State.WAITING, set(), None, "")
 
 
 def _tag(
-    codecs: Mapping[str, LegCodec], gate: State, used: set[str], signed: SignedPermit | None
+    codecs: Mapping[str, LegCodec],
+    gate: State,
+    used: set[str],
+    signed: SignedPermit | None,
+    stop_cause: str,
 ) -> str:
     permit = None
     if signed is not None:
         permit = {"payload": signed.payload.decode(), "signature": signed.signature.hex()}
-    legs = {leg: asdict(codec) for leg, codec in codecs.items()}
-    return json.dumps({"codecs": legs, "gate": gate, "used": sorted(used), "permit": permit})
+    return json.dumps(
+        {
+            "codecs": {leg: asdict(codec) for leg, codec in codecs.items()},
+            "gate": gate,
+            "used": sorted(used),
+            "permit": permit,
+            "stop_cause": stop_cause,
+        }
+    )
