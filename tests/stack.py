@@ -30,7 +30,7 @@ from processes import until
 ONRECORD = str(Path(sys.executable).parent / "onrecord")
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
-WAIT_SECONDS = 45.0
+WAIT_SECONDS = 30.0
 CALLER_NUMBER = "02079460123"
 
 ROUTES = """\
@@ -110,13 +110,16 @@ def running_stack(
     data.mkdir(parents=True, exist_ok=True)
     routes_file = data / "test-routes.toml"
     routes_file.write_text(routes.format(agent=f"127.0.0.1:{agent.number}"), encoding="utf-8")
-    with subprocess.Popen(
-        [ONRECORD, "up", "--json", "--data", str(data), "--routes", str(routes_file)],
-        stdout=subprocess.PIPE,
-        stderr=(data / "up.stderr").open("a"),
-        text=True,
-        env={**os.environ, **(environment or {})},
-    ) as process:
+    with (
+        (data / "up.stderr").open("a") as stderr,
+        subprocess.Popen(
+            [ONRECORD, "up", "--json", "--data", str(data), "--routes", str(routes_file)],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        ) as process,
+    ):
         try:
             _await_ready(process, data)
             yield RunningStack(data, process, read_endpoints(data), ("127.0.0.1", agent.number))
@@ -222,7 +225,9 @@ async def laboratory(
     host, port = stack.agent
     async with (
         following(stack.endpoints["kafka"], lambda entry: None) as follower,
-        Softphone(**{"host": host, "port": port, "user": "agent", "behaviour": behaviour, **agent}) as agent_phone,
+        Softphone(
+            **{"host": host, "port": port, "user": "agent", "behaviour": behaviour, **agent}
+        ) as agent_phone,
         Softphone(user="caller", codecs=("PCMU",)) as caller,
         retrieval(stack.data) as door,
     ):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from onrecord.rtp import g711
 from onrecord.standalone.checks import ANY_CALL, run_checks
+from onrecord.standalone.checks.audio import EDGE_FRAMES
 from onrecord.standalone.checks.observed import Observed
 from stack import ONRECORD, WAIT_SECONDS, Laboratory, RunningStack, laboratory
 
@@ -132,7 +133,9 @@ def channels_hold(decoded: bytes, played: dict[str, bytes], seen: Observed) -> N
         for at in range(0, len(before), FRAME):
             assert linear(before[at : at + FRAME]) not in channel
         notice = seen.frames(f"service-{party}")
-        assert linear(b"".join(frame.payload for frame in notice[1:-1])) in channel
+        assert (
+            linear(b"".join(frame.payload for frame in notice[EDGE_FRAMES:-EDGE_FRAMES])) in channel
+        )
 
 
 def linear(ulaw: bytes) -> bytes:

@@ -21,6 +21,10 @@ BEFORE_NS = 500_000_000
 TAIL_NS = 100_000_000
 """Frames sent so long before the call's end were certainly delivered."""
 
+EDGE_FRAMES = 5
+"""Frames at either end of a run that may overlap with another source in the same channel: each
+source is placed by when its first frame came, which may have been late."""
+
 _SEQUENCES = 1 << 16
 _CODECS = {0: "PCMU", 8: "PCMA"}
 
@@ -120,8 +124,7 @@ def channels_right(seen: Observed) -> str:
     left_right = _wav_channels(seen.release.wav)
     for party, own, other in zip(PARTIES, left_right, left_right[::-1], strict=True):
         for leg in (party, f"service-{party}"):
-            # The first and the last frame may overlap another source by less than a frame.
-            run = _decoded(_longest_run(seen.frames(leg))[1:-1])
+            run = _decoded(_longest_run(seen.frames(leg))[EDGE_FRAMES:-EDGE_FRAMES])
             if not run or own.find(run) < 0:
                 raise Broken(f"leg {leg} is not in its channel as it was kept")
             if other.find(run) >= 0:
