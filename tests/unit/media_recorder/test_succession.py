@@ -81,7 +81,7 @@ class World:
         await self.recorder._take_over(self)  # type: ignore[arg-type]
         for call in self.recorder.calls.values():
             if call.open_permit is not None:
-                await self.recorder._fetch_keys(call.open_permit)
+                await self.recorder.key_supply.fetch(call.open_permit)
         self.recorder.drain()
 
     async def command(self, do: str, **arguments: Any) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.call_log import CallLog
 from onrecord.media_recorder.adapters.mover import MoverClient, MoverGone
 from onrecord.media_recorder.adapters.spool import OpenUnit, calls_in, left_over
-from onrecord.media_recorder.adapters.unit_keys import LOW, UnitKeys
+from onrecord.media_recorder.adapters.unit_keys import UnitKeys
 from onrecord.media_recorder.domain.gate import State
 from onrecord.media_recorder.domain.record import Record
+from onrecord.media_recorder.key_supply import KeySupply
 from onrecord.media_recorder.listing import Actor, started, stopped
 from onrecord.media_recorder.mover.control import Json
-from onrecord.media_recorder.recording import CallRecording, OpenPermit
+from onrecord.media_recorder.recording import CallRecording
 from onrecord.media_recorder.ring import Ring, RingDamaged
 from onrecord.media_recorder.storing import NOTHING, Job, Storing
 from onrecord.media_recorder.succession import Succession
@@ -67,14 +68,13 @@ class Recorder:
         self._mover_path = mover_path
         self._storing = storing
         self._facts = facts
-        self._keys = keys
         self._of_flow: dict[int, CallRecording] = {}
         self._undecided: dict[str, CallRecording] = {}
         self._cursor = 0
         self._recovered = False
         self._plays: dict[tuple[str, str, str], asyncio.Future[Json]] = {}
-        self._keys_wanted = asyncio.Event()
-        storing.known_key = self._known_key
+        self.key_supply = KeySupply(keys, self.calls)
+        storing.known_key = self.key_supply.known
         storing.on_done = self._forget
 
     async def run_mover(self) -> None:
@@ -114,19 +114,6 @@ class Recorder:
             for call in list(self.calls.values()):
                 if call.units and monotonic() - call.group_since >= self.unit_seconds:
                     self.store_group(call)
-
-    async def run_keys(self) -> None:
-        """Keep enough unit keys in memory for every open gate."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._keys_wanted.wait(), timeout=1.0)
-            self._keys_wanted.clear()
-            for call in list(self.calls.values()):
-                opened = call.open_permit
-                if opened is None or (call.gate.state is State.ENDED and not call.unwritten):
-                    continue
-                if sum(number >= opened.next_key for number in opened.keys) < LOW:
-                    await self._fetch_keys(opened)
 
     @property
     def head(self) -> int:
@@ -226,10 +213,6 @@ class Recorder:
         """Journal a fact of a call; it reaches the ledger in its turn."""
         self._facts.record(call_event(call, fact, utc_now(), discriminator))
 
-    def want_keys(self) -> None:
-        """Look for missing unit keys now."""
-        self._keys_wanted.set()
-
     def played(self, call: str, notice: str, leg: str) -> asyncio.Future[Json]:
         """Give what will hold the report of a prompt that is being played."""
         place = (call, notice, leg)
@@ -250,7 +233,7 @@ class Recorder:
             call.gate.expire(utc_ns)
             try:
                 if not call.write(now):
-                    self.want_keys()
+                    self.key_supply.want()
             except OSError as error:
                 self.fail(call, "spool_unwritable", str(error))
             if self.mover is not None and not call.detached:
@@ -288,7 +271,7 @@ class Recorder:
                     cause = self._succession.end_cause(name)
                     log.warning("spool taken over", call=name, cause=cause)
                     self._storing.submit(Job(name, (), cause))
-        self.want_keys()
+        self.key_supply.want()
         for found in listed:
             if found["call"] in self.calls:
                 self._resume(self.calls[found["call"]], found)
@@ -345,21 +328,6 @@ class Recorder:
             call.shutting, call.detached = None, True
         self._of_flow.clear()
         self.mover = None
-
-    async def _fetch_keys(self, opened: OpenPermit) -> None:
-        try:
-            opened.keys |= await self._keys.fetch(opened.signed, opened.next_key)
-        except Unavailable as error:
-            log.warning("unit keys missing", permit=opened.permit.permit_id, why=str(error))
-
-    def _known_key(self, call: str, key_ref: str) -> bytes | None:
-        found = self.calls.get(call)
-        permit_id, _, number = key_ref.rpartition("/")
-        if found is None or found.open_permit is None:
-            return None
-        if found.open_permit.permit.permit_id != permit_id:
-            return None
-        return found.open_permit.keys.get(int(number))
 
     async def _forget(self, call: str) -> None:
         """A call is stored to its last fact: the mover need not keep it any longer."""

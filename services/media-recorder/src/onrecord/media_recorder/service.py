@@ -77,7 +77,7 @@ def build(settings: RecorderSettings, chassis: Chassis) -> Service:
             recorder.run_mover,
             recorder.run_drain,
             recorder.run_sync,
-            recorder.run_keys,
+            recorder.key_supply.run,
             leases.run,
             end_watching,
             facts.run,
