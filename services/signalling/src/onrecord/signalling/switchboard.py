@@ -75,10 +75,11 @@ class Switchboard:
         now = asyncio.get_running_loop().time()
         phase = running.call.phase
         with use_span(running.span):
-            self._carry_out(running, running.call.handle(happening, now), now)
-        if running.call.phase is not phase:
-            name = type(happening).__name__
-            log.info("call moved", call=running.id, by=name, phase=running.call.phase.name)
+            effects = running.call.handle(happening, now)
+            if running.call.phase is not phase:
+                name = type(happening).__name__
+                log.info("call moved", call=running.id, by=name, phase=running.call.phase.name)
+            self._carry_out(running, effects, now)
 
     async def close(self, seconds: float) -> None:
         """Hang up what still runs, and let doors and ledger hear of it for so many seconds."""
@@ -108,7 +109,6 @@ class Switchboard:
             headers = (("Retry-After", "10"),) if plan.status == 503 else ()
             self._endpoint.reject(event.leg, plan.status, now, headers=headers)
             return
-        log.info("call routed", call=call_id, kind=plan.kind, line=plan.line)
         invites.add(1, {"outcome": plan.kind})
         span = tracer().start_span("call", attributes={"call.id": call_id, "call.kind": plan.kind})
         running = RunningCall(Call(plan), event.leg, utc_now(), span)
@@ -116,6 +116,7 @@ class Switchboard:
         self._by_leg[event.leg] = running, "caller"
         active.add(1)
         with use_span(span):
+            log.info("call routed", call=call_id, kind=plan.kind, line=plan.line)
             self._carry_out(running, running.call.begin(now), now)
 
     def _plan(self, call_id: str, event: sip.IncomingInvite) -> Plan | Refusal:
