@@ -61,4 +61,5 @@ def test_a_fact_is_shown_in_one_line() -> None:
 
 def test_long_values_are_cut() -> None:
     """A hash or a long text does not break the line."""
-    assert in_short({"sha256": "ab" * 64}).endswith("…")
+    assert in_short({"sha256": "ab" * 32, "causes": []}) == "sha256=abababab…"
+    assert in_short({"text": "long " * 40}).endswith("…")

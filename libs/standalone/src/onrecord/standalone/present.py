@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ _VERDICT_STYLES = {
     "failed": "red",
 }
 _MAX_VALUE = 60
+_MAX_ITEMS = 4
+_LONG_HEX = re.compile(r"[0-9a-f]{32,}")
 
 
 class Printer:
@@ -120,8 +123,8 @@ def timeline_document(entry: pb.TimelineEntry) -> dict[str, Any]:
 
 
 def in_short(fields: Mapping[str, Any], sealed: Iterable[str] = ()) -> str:
-    """The fields of a fact in one line: simple values whole, lists by their length."""
-    parts = [f"{name}={_value(value)}" for name, value in fields.items() if value not in ("", None)]
+    """The fields of a fact in one line: hashes by their beginning, what is nested by its length."""
+    parts = [f"{name}={_value(v)}" for name, v in fields.items() if v not in ("", None, [], {})]
     names = sorted(sealed)
     return ", ".join([*parts, f"sealed: {' '.join(names)}"] if names else parts)
 
@@ -135,11 +138,18 @@ def _value(value: Any) -> str:
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
         return f"({len(value)})"
     if isinstance(value, list):
-        value = " ".join(value)
+        value = " ".join(map(_shortened, value))
     if isinstance(value, dict):
+        if len(value) > _MAX_ITEMS:
+            return f"({len(value)})"
         value = " ".join(f"{key}:{_value(item)}" for key, item in value.items())
-    text = str(value)
+    text = _shortened(str(value))
     return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
+
+
+def _shortened(text: str) -> str:
+    """Hashes and call ids by their first eight digits: enough to tell them apart."""
+    return _LONG_HEX.sub(lambda found: found[0][:8] + "…", text)
 
 
 def _styled(cell: str, styles: Mapping[str, str]) -> str:
