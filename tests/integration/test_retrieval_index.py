@@ -27,9 +27,9 @@ class Streams:
     def __init__(self, *logs: list[Entry]) -> None:
         self._streams = {entries[0].stream: entries for entries in logs}
 
-    async def read(self, stream: str, upto: int) -> list[Entry]:
-        """All entries of a stream."""
-        return self._streams[stream]
+    async def read(self, stream: str, from_seq: int) -> list[Entry]:
+        """The entries of a stream from a seq on."""
+        return self._streams[stream][from_seq:]
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class MemoryLog:
         await self._answer()
         return {one.event_id: one for one in self.entries if one.event_id in event_ids}
 
-    async def stream(self, stream: str, limit: int = 0) -> list[StoredEntry]:
+    async def stream(self, stream: str, limit: int = 0, from_seq: int = 0) -> list[StoredEntry]:
         """The entries of a stream."""
         await self._answer()
         return self._stream(stream)[: limit or None]

@@ -59,10 +59,10 @@ class MemoryLog:
     streams: dict[str, list[Entry]]
     reads: int = 0
 
-    async def read(self, stream: str, upto: int) -> list[Entry]:
-        """All entries of the stream."""
+    async def read(self, stream: str, from_seq: int) -> list[Entry]:
+        """The entries of the stream from a seq on."""
         self.reads += 1
-        return self.streams.get(stream, [])
+        return self.streams.get(stream, [])[from_seq:]
 
 
 def test_a_recorded_call_folds_to_what_a_supervisor_searches_by() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from onrecord.consent_ledger.domain.entries import Head, StoredEntry
@@ -30,8 +31,8 @@ class EntryLog(Protocol):
         """Those of these events that are committed, by id."""
         ...
 
-    async def stream(self, stream: str, limit: int = 0) -> list[StoredEntry]:
-        """The entries of a stream by seq; 0 means all."""
+    async def stream(self, stream: str, limit: int = 0, from_seq: int = 0) -> list[StoredEntry]:
+        """The entries of a stream by seq, from a seq on; limit 0 means all."""
         ...
 
     async def page(self, index: int, limit: int) -> list[StoredEntry]:
@@ -58,4 +59,27 @@ class Secrets(Protocol):
 
     async def find(self, ids: Collection[str]) -> dict[str, bytes]:
         """Those of these secrets that exist."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far the relay has come: the next index, and the next offset of each `topic/partition`."""
+
+    next_index: int
+    next_offsets: Mapping[str, int]
+
+
+class RelayPosition(Protocol):
+    """Where the relay notes how far it has come with a broker.
+
+    Every method raises StoreUnavailable.
+    """
+
+    async def load(self, broker: str) -> Reached:
+        """What was noted for this broker; the beginning for one that was never fed."""
+        ...
+
+    async def save(self, broker: str, reached: Reached) -> None:
+        """Note it, in place of what was noted before."""
         ...

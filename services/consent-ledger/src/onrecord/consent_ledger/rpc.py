@@ -119,7 +119,7 @@ class LedgerServicer(rpc.LedgerServicer):
         limit = request.limit or MAX_PAGE
         with _mapped():
             if request.WhichOneof("from") == "stream":
-                entries = await self._log.stream(request.stream, limit)
+                entries = await self._log.stream(request.stream, limit, request.from_seq)
             else:
                 entries = await self._log.page(request.index, limit)
         for entry in entries:

@@ -34,7 +34,7 @@ def build(settings: LedgerSettings, _chassis: Chassis) -> Service:
     appender = Appender(log, capacity=settings.append_queue, patience=settings.append_seconds)
     admissions = Admissions(appender, secrets, key, settings.permit_seconds)
     verdicts = Verdicts(log, appender, settings.keepalive_silence)
-    relay = Relay(log, appender.subscribe(), settings)
+    relay = Relay(log, mongo.MongoRelayPosition(database), appender.subscribe(), settings)
     disclosure = Disclosure(log, appender, secrets)
     servicer = LedgerServicer(Parts(log, secrets, appender, admissions, disclosure, verdicts))
     health = StoreHealth(log)

@@ -29,14 +29,14 @@ class Index(Protocol):
 class Log(Protocol):
     """The record itself."""
 
-    async def read(self, stream: str, upto: int) -> list[Entry]:
-        """The committed entries of a stream, in order, at least to the index `upto` of the log."""
+    async def read(self, stream: str, from_seq: int) -> list[Entry]:
+        """The committed entries of a stream from a seq on, in order."""
 
 
 class Projector:
     """Applies each entry once and in order, however it is delivered (invariant I6).
 
-    What was applied is dropped; what comes too early makes it read the whole stream from the
+    What was applied is dropped; what comes too early makes it read what is missing from the
     ledger. The write itself compares and sets, so several projectors disturb nothing.
     """
 
@@ -63,8 +63,7 @@ class Projector:
 
     async def _missing(self, before: Call, entry: Entry) -> list[Entry]:
         log.info("gap filled from the ledger", call=entry.call, have=before.last_seq, got=entry.seq)
-        found = await self._ledger.read(entry.stream, entry.index)
-        entries = [one for one in found if one.seq > before.last_seq]
+        entries = await self._ledger.read(entry.stream, before.last_seq + 1)
         if not entries or entries[-1].seq < entry.seq:
             raise Unavailable("ledger_behind", f"{entry.stream} ends before seq {entry.seq}")
         return entries

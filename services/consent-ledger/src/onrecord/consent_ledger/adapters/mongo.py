@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from onrecord.consent_ledger.domain.entries import Head, StoredEntry
-from onrecord.consent_ledger.ports import StoreUnavailable
+from onrecord.consent_ledger.ports import Reached, StoreUnavailable
 from onrecord.ledger.canonical import decode_entry
 from onrecord.ledger.sealing import SECRET_SIZE
 from onrecord.platform.errors import Damaged
@@ -117,10 +117,11 @@ class MongoLog:
             found = await self._entries.find({"event_id": {"$in": list(event_ids)}}).to_list()
         return {document["event_id"]: _entry(document) for document in found}
 
-    async def stream(self, stream: str, limit: int = 0) -> list[StoredEntry]:
-        """The entries of a stream by seq; 0 means all."""
+    async def stream(self, stream: str, limit: int = 0, from_seq: int = 0) -> list[StoredEntry]:
+        """The entries of a stream by seq, from a seq on; limit 0 means all."""
+        wanted = {"stream": stream, "seq": {"$gte": from_seq}}
         async with _answering():
-            cursor = self._entries.find({"stream": stream}).sort("seq", 1).limit(limit)
+            cursor = self._entries.find(wanted).sort("seq", 1).limit(limit)
             return [_entry(document) for document in await cursor.to_list()]
 
     async def page(self, index: int, limit: int) -> list[StoredEntry]:
@@ -172,6 +173,29 @@ class MongoSecrets:
         async with _answering():
             documents = await self._secrets.find({"_id": {"$in": list(ids)}}).to_list()
         return {document["_id"]: bytes(document["secret"]) for document in documents}
+
+
+class MongoRelayPosition:
+    """How far the relay has come, in the collection `relay`: the only document that is updated."""
+
+    def __init__(self, db: AsyncDatabase[Document]) -> None:
+        self._relay: AsyncCollection[Document] = db["relay"]
+
+    async def load(self, broker: str) -> Reached:
+        """What was noted for this broker; the beginning where another one was fed before."""
+        async with _answering():
+            noted = await self._relay.find_one({"_id": "kafka", "broker": broker})
+        return Reached(noted["next_index"], noted["next_offsets"]) if noted else Reached(0, {})
+
+    async def save(self, broker: str, reached: Reached) -> None:
+        """Note it, in place of what was noted before."""
+        noted = {
+            "broker": broker,
+            "next_index": reached.next_index,
+            "next_offsets": dict(reached.next_offsets),
+        }
+        async with _answering():
+            await self._relay.replace_one({"_id": "kafka"}, noted, upsert=True)
 
 
 def _document(entry: StoredEntry) -> Document:

@@ -1,8 +1,9 @@
 """Feeds Kafka from the log, by index. Kafka is never the record: what it loses is sent again.
 
 Delivery is at least once and in order per key. The broker may come back empty; that shows in an
-offset lower than expected, and then everything is sent again from index 0. While nothing is to be
-sent, a marker record each second asks the same question.
+offset lower than expected, and then everything is sent again from index 0. A marker record each
+second asks the same question while nothing is to be sent, and first of all after a restart, which
+goes on where the last note of the position stands.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import RecordMetadata
 from onrecord.consent_ledger.domain.entries import StoredEntry
 from onrecord.consent_ledger.domain.record import to_record
-from onrecord.consent_ledger.ports import EntryLog
+from onrecord.consent_ledger.ports import EntryLog, Reached, RelayPosition, StoreUnavailable
 from onrecord.consent_ledger.settings import LedgerSettings
 from onrecord.consent_ledger.tail import follow
 from onrecord.contracts.topics import PARTITIONS, TOPIC_OF
@@ -45,19 +46,28 @@ class BrokerReset(Exception):
 class Relay:
     """Publishes the log. Run `run` as a task; it never delays an append."""
 
-    def __init__(self, entries: EntryLog, grown: asyncio.Event, settings: LedgerSettings) -> None:
+    def __init__(
+        self,
+        entries: EntryLog,
+        position: RelayPosition,
+        grown: asyncio.Event,
+        settings: LedgerSettings,
+    ) -> None:
         """`grown` is set by the appender after each commit."""
         self._log = entries
+        self._position = position
         self._grown = grown
         self._settings = settings
         self._next_index = 0
-        self._next_offset: dict[tuple[str, int], int] = {}
+        self._next_offsets: dict[str, int] = {}
+        self._noted = Reached(0, {})
         self._checked = 0.0
 
     async def run(self) -> None:
         """Publish until cancelled; connects again with back-off."""
         if not self._settings.kafka:
             return
+        await self._resume()
         delay = 0.1
         while True:
             before = self._next_index
@@ -67,7 +77,7 @@ class Relay:
                 log.warning("broker is empty: sending everything again", where=str(error))
                 resets.add(1)
                 self._next_index = 0
-                self._next_offset.clear()
+                self._next_offsets.clear()
             except (KafkaError, OSError, TimeoutError) as error:
                 delay = 0.1 if self._next_index != before else min(delay * 2, LONGEST_DELAY)
                 log.warning("broker unavailable", error=repr(error), retry_in=delay)
@@ -87,12 +97,14 @@ class Relay:
         try:
             async with asyncio.timeout(REQUEST_SECONDS * 2):
                 await producer.start()
+            await self._check(producer)
             pages = follow(self._log, self._next_index, self._grown, CHECK_SECONDS)
             async with aclosing(pages):
                 async for page in pages:
                     await self._send(producer, page)
                     if monotonic() - self._checked >= CHECK_SECONDS:
                         await self._check(producer)
+                        await self._note()
         finally:
             with suppress(TimeoutError):
                 await asyncio.wait_for(producer.stop(), STOP_SECONDS)
@@ -112,10 +124,35 @@ class Relay:
         self._expect(await producer.send_and_wait(MARKERS, str(self._next_index).encode()))
 
     def _expect(self, metadata: RecordMetadata) -> None:
-        place = (metadata.topic, metadata.partition)
-        if metadata.offset < self._next_offset.get(place, 0):
-            raise BrokerReset(f"{metadata.topic}/{metadata.partition}")
-        self._next_offset[place] = metadata.offset + 1
+        place = f"{metadata.topic}/{metadata.partition}"
+        if metadata.offset < self._next_offsets.get(place, 0):
+            raise BrokerReset(place)
+        self._next_offsets[place] = metadata.offset + 1
+
+    async def _resume(self) -> None:
+        """Go on where an earlier process noted that it was."""
+        while True:
+            try:
+                self._noted = await self._position.load(self._settings.kafka)
+            except StoreUnavailable as error:
+                log.warning("relay position unreadable", error=str(error))
+                await asyncio.sleep(CHECK_SECONDS)
+            else:
+                self._next_index = self._noted.next_index
+                self._next_offsets = dict(self._noted.next_offsets)
+                return
+
+    async def _note(self) -> None:
+        """Note the position when it moved; a note that is lost only sends some records again."""
+        if self._next_index == self._noted.next_index:
+            return
+        reached = Reached(self._next_index, dict(self._next_offsets))
+        try:
+            await self._position.save(self._settings.kafka, reached)
+        except StoreUnavailable as error:
+            log.warning("relay position not noted", error=str(error))
+        else:
+            self._noted = reached
 
     async def _create_topics(self) -> None:
         """Make the topics that are missing; what exists is left as it is."""

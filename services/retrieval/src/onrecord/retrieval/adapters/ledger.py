@@ -32,14 +32,14 @@ class Ledger:
         """`channel` leads to the consent-ledger."""
         self._stub = rpc.LedgerStub(channel)
 
-    async def read(self, stream: str, upto: int) -> list[Entry]:
-        """The committed entries of a stream, in order, at least to the index `upto` of the log."""
-        found = await self._page(pb.ReadRequest(stream=stream))
-        # What a longer stream has beyond its first page is looked for in the log itself.
-        position = found[-1].index + 1 if len(found) == PAGE else upto + 1
-        while position <= upto and (page := await self._page(pb.ReadRequest(index=position))):
-            found += [entry for entry in page if entry.stream == stream]
-            position = page[-1].index + 1
+    async def read(self, stream: str, from_seq: int) -> list[Entry]:
+        """The committed entries of a stream from a seq on, in order."""
+        found: list[Entry] = []
+        while page := await self._page(pb.ReadRequest(stream=stream, from_seq=from_seq)):
+            found += page
+            from_seq = page[-1].seq + 1
+            if len(page) < PAGE:
+                break
         return found
 
     async def _page(self, request: pb.ReadRequest) -> list[Entry]:

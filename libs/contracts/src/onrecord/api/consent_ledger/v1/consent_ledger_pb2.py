@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3onrecord/api/consent_ledger/v1/consent_ledger.proto\x12\x1eonrecord.api.consent_ledger.v1\"=\n\x08Position\x12\x0c\n\x04ssrc\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x11\n\ttimestamp\x18\x03 \x01(\r\"}\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06stream\x18\x03 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x04 \x01(\t\x12\x0c\n\x04time\x18\x05 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\"N\n\tCommitted\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x13\n\x0brecorded_at\x18\x04 \x01(\t\"F\n\rAppendRequest\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.onrecord.api.consent_ledger.v1.Event\"L\n\x0e\x41ppendResponse\x12:\n\x07\x65ntries\x18\x01 \x03(\x0b\x32).onrecord.api.consent_ledger.v1.Committed\",\n\x06Permit\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\'\n\x07UnitKey\x12\x0f\n\x07key_ref\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"a\n\x14RequestPermitRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x11\n\tpermit_id\x18\x02 \x01(\t\x12\x11\n\tevent_ids\x18\x03 \x03(\t\x12\x12\n\nmedia_node\x18\x04 \x01(\t\"\xda\x01\n\x15RequestPermitResponse\x12:\n\x07granted\x18\x01 \x01(\x0b\x32\'.onrecord.api.consent_ledger.v1.GrantedH\x00\x12@\n\x07refused\x18\x02 \x01(\x0b\x32-.onrecord.api.consent_ledger.v1.PermitRefusalH\x00\x12\x38\n\x05\x65ntry\x18\x03 \x01(\x0b\x32).onrecord.api.consent_ledger.v1.CommittedB\t\n\x07outcome\"}\n\x07Granted\x12\x36\n\x06permit\x18\x01 \x01(\x0b\x32&.onrecord.api.consent_ledger.v1.Permit\x12:\n\tunit_keys\x18\x02 \x03(\x0b\x32\'.onrecord.api.consent_ledger.v1.UnitKey\"\x1f\n\rPermitRefusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\"G\n\x0bReadRequest\x12\x10\n\x06stream\x18\x01 \x01(\tH\x00\x12\x0f\n\x05index\x18\x02 \x01(\x04H\x00\x12\r\n\x05limit\x18\x03 \x01(\rB\x06\n\x04\x66rom\"\xbe\x01\n\x0cReadResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\tcanonical\x18\x02 \x01(\x0c\x12H\n\x06sealed\x18\x03 \x03(\x0b\x32\x38.onrecord.api.consent_ledger.v1.ReadResponse.SealedEntry\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\x1a-\n\x0bSealedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"4\n\x10KeepAliveRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61ll_ids\x18\x02 \x03(\t\"\x13\n\x11KeepAliveResponse\"g\n\x0fUnitKeysRequest\x12\x36\n\x06permit\x18\x01 \x01(\x0b\x32&.onrecord.api.consent_ledger.v1.Permit\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"N\n\x10UnitKeysResponse\x12:\n\tunit_keys\x18\x01 \x03(\x0b\x32\'.onrecord.api.consent_ledger.v1.UnitKey\"\xd4\x01\n\x0bOpenRequest\x12<\n\x06\x66ields\x18\x01 \x01(\x0b\x32*.onrecord.api.consent_ledger.v1.OpenFieldsH\x00\x12:\n\x05\x61udio\x18\x02 \x01(\x0b\x32).onrecord.api.consent_ledger.v1.OpenAudioH\x00\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0e\n\x06person\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x08\n\x06target\"\x1f\n\nOpenFields\x12\x11\n\tevent_ids\x18\x01 \x03(\t\":\n\tOpenAudio\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04legs\x18\x02 \x03(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"\xc2\x01\n\x0cOpenResponse\x12\x38\n\x05\x65ntry\x18\x01 \x01(\x0b\x32).onrecord.api.consent_ledger.v1.Committed\x12<\n\x06\x66ields\x18\x02 \x03(\x0b\x32,.onrecord.api.consent_ledger.v1.OpenedFields\x12:\n\tunit_keys\x18\x03 \x03(\x0b\x32\'.onrecord.api.consent_ledger.v1.UnitKey\"E\n\x0cOpenedFields\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x02 \x01(\t\x12\x0e\n\x06\x65rased\x18\x03 \x03(\t2\x98\x05\n\x06Ledger\x12g\n\x06\x41ppend\x12-.onrecord.api.consent_ledger.v1.AppendRequest\x1a..onrecord.api.consent_ledger.v1.AppendResponse\x12|\n\rRequestPermit\x12\x34.onrecord.api.consent_ledger.v1.RequestPermitRequest\x1a\x35.onrecord.api.consent_ledger.v1.RequestPermitResponse\x12\x63\n\x04Read\x12+.onrecord.api.consent_ledger.v1.ReadRequest\x1a,.onrecord.api.consent_ledger.v1.ReadResponse0\x01\x12p\n\tKeepAlive\x12\x30.onrecord.api.consent_ledger.v1.KeepAliveRequest\x1a\x31.onrecord.api.consent_ledger.v1.KeepAliveResponse\x12m\n\x08UnitKeys\x12/.onrecord.api.consent_ledger.v1.UnitKeysRequest\x1a\x30.onrecord.api.consent_ledger.v1.UnitKeysResponse\x12\x61\n\x04Open\x12+.onrecord.api.consent_ledger.v1.OpenRequest\x1a,.onrecord.api.consent_ledger.v1.OpenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3onrecord/api/consent_ledger/v1/consent_ledger.proto\x12\x1eonrecord.api.consent_ledger.v1\"=\n\x08Position\x12\x0c\n\x04ssrc\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x11\n\ttimestamp\x18\x03 \x01(\r\"}\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06stream\x18\x03 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x04 \x01(\t\x12\x0c\n\x04time\x18\x05 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\"N\n\tCommitted\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x13\n\x0brecorded_at\x18\x04 \x01(\t\"F\n\rAppendRequest\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.onrecord.api.consent_ledger.v1.Event\"L\n\x0e\x41ppendResponse\x12:\n\x07\x65ntries\x18\x01 \x03(\x0b\x32).onrecord.api.consent_ledger.v1.Committed\",\n\x06Permit\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\'\n\x07UnitKey\x12\x0f\n\x07key_ref\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"a\n\x14RequestPermitRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x11\n\tpermit_id\x18\x02 \x01(\t\x12\x11\n\tevent_ids\x18\x03 \x03(\t\x12\x12\n\nmedia_node\x18\x04 \x01(\t\"\xda\x01\n\x15RequestPermitResponse\x12:\n\x07granted\x18\x01 \x01(\x0b\x32\'.onrecord.api.consent_ledger.v1.GrantedH\x00\x12@\n\x07refused\x18\x02 \x01(\x0b\x32-.onrecord.api.consent_ledger.v1.PermitRefusalH\x00\x12\x38\n\x05\x65ntry\x18\x03 \x01(\x0b\x32).onrecord.api.consent_ledger.v1.CommittedB\t\n\x07outcome\"}\n\x07Granted\x12\x36\n\x06permit\x18\x01 \x01(\x0b\x32&.onrecord.api.consent_ledger.v1.Permit\x12:\n\tunit_keys\x18\x02 \x03(\x0b\x32\'.onrecord.api.consent_ledger.v1.UnitKey\"\x1f\n\rPermitRefusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\"Y\n\x0bReadRequest\x12\x10\n\x06stream\x18\x01 \x01(\tH\x00\x12\x0f\n\x05index\x18\x02 \x01(\x04H\x00\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x10\n\x08\x66rom_seq\x18\x04 \x01(\x04\x42\x06\n\x04\x66rom\"\xbe\x01\n\x0cReadResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\tcanonical\x18\x02 \x01(\x0c\x12H\n\x06sealed\x18\x03 \x03(\x0b\x32\x38.onrecord.api.consent_ledger.v1.ReadResponse.SealedEntry\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\x1a-\n\x0bSealedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"4\n\x10KeepAliveRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61ll_ids\x18\x02 \x03(\t\"\x13\n\x11KeepAliveResponse\"g\n\x0fUnitKeysRequest\x12\x36\n\x06permit\x18\x01 \x01(\x0b\x32&.onrecord.api.consent_ledger.v1.Permit\x12\r\n\x05\x66irst\x18\x02 \x01(\r\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"N\n\x10UnitKeysResponse\x12:\n\tunit_keys\x18\x01 \x03(\x0b\x32\'.onrecord.api.consent_ledger.v1.UnitKey\"\xd4\x01\n\x0bOpenRequest\x12<\n\x06\x66ields\x18\x01 \x01(\x0b\x32*.onrecord.api.consent_ledger.v1.OpenFieldsH\x00\x12:\n\x05\x61udio\x18\x02 \x01(\x0b\x32).onrecord.api.consent_ledger.v1.OpenAudioH\x00\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\x0e\n\x06person\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x08\n\x06target\"\x1f\n\nOpenFields\x12\x11\n\tevent_ids\x18\x01 \x03(\t\":\n\tOpenAudio\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04legs\x18\x02 \x03(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"\xc2\x01\n\x0cOpenResponse\x12\x38\n\x05\x65ntry\x18\x01 \x01(\x0b\x32).onrecord.api.consent_ledger.v1.Committed\x12<\n\x06\x66ields\x18\x02 \x03(\x0b\x32,.onrecord.api.consent_ledger.v1.OpenedFields\x12:\n\tunit_keys\x18\x03 \x03(\x0b\x32\'.onrecord.api.consent_ledger.v1.UnitKey\"E\n\x0cOpenedFields\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x02 \x01(\t\x12\x0e\n\x06\x65rased\x18\x03 \x03(\t2\x98\x05\n\x06Ledger\x12g\n\x06\x41ppend\x12-.onrecord.api.consent_ledger.v1.AppendRequest\x1a..onrecord.api.consent_ledger.v1.AppendResponse\x12|\n\rRequestPermit\x12\x34.onrecord.api.consent_ledger.v1.RequestPermitRequest\x1a\x35.onrecord.api.consent_ledger.v1.RequestPermitResponse\x12\x63\n\x04Read\x12+.onrecord.api.consent_ledger.v1.ReadRequest\x1a,.onrecord.api.consent_ledger.v1.ReadResponse0\x01\x12p\n\tKeepAlive\x12\x30.onrecord.api.consent_ledger.v1.KeepAliveRequest\x1a\x31.onrecord.api.consent_ledger.v1.KeepAliveResponse\x12m\n\x08UnitKeys\x12/.onrecord.api.consent_ledger.v1.UnitKeysRequest\x1a\x30.onrecord.api.consent_ledger.v1.UnitKeysResponse\x12\x61\n\x04Open\x12+.onrecord.api.consent_ledger.v1.OpenRequest\x1a,.onrecord.api.consent_ledger.v1.OpenResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,29 +56,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PERMITREFUSAL']._serialized_start=1041
   _globals['_PERMITREFUSAL']._serialized_end=1072
   _globals['_READREQUEST']._serialized_start=1074
-  _globals['_READREQUEST']._serialized_end=1145
-  _globals['_READRESPONSE']._serialized_start=1148
-  _globals['_READRESPONSE']._serialized_end=1338
-  _globals['_READRESPONSE_SEALEDENTRY']._serialized_start=1293
-  _globals['_READRESPONSE_SEALEDENTRY']._serialized_end=1338
-  _globals['_KEEPALIVEREQUEST']._serialized_start=1340
-  _globals['_KEEPALIVEREQUEST']._serialized_end=1392
-  _globals['_KEEPALIVERESPONSE']._serialized_start=1394
-  _globals['_KEEPALIVERESPONSE']._serialized_end=1413
-  _globals['_UNITKEYSREQUEST']._serialized_start=1415
-  _globals['_UNITKEYSREQUEST']._serialized_end=1518
-  _globals['_UNITKEYSRESPONSE']._serialized_start=1520
-  _globals['_UNITKEYSRESPONSE']._serialized_end=1598
-  _globals['_OPENREQUEST']._serialized_start=1601
-  _globals['_OPENREQUEST']._serialized_end=1813
-  _globals['_OPENFIELDS']._serialized_start=1815
-  _globals['_OPENFIELDS']._serialized_end=1846
-  _globals['_OPENAUDIO']._serialized_start=1848
-  _globals['_OPENAUDIO']._serialized_end=1906
-  _globals['_OPENRESPONSE']._serialized_start=1909
-  _globals['_OPENRESPONSE']._serialized_end=2103
-  _globals['_OPENEDFIELDS']._serialized_start=2105
-  _globals['_OPENEDFIELDS']._serialized_end=2174
-  _globals['_LEDGER']._serialized_start=2177
-  _globals['_LEDGER']._serialized_end=2841
+  _globals['_READREQUEST']._serialized_end=1163
+  _globals['_READRESPONSE']._serialized_start=1166
+  _globals['_READRESPONSE']._serialized_end=1356
+  _globals['_READRESPONSE_SEALEDENTRY']._serialized_start=1311
+  _globals['_READRESPONSE_SEALEDENTRY']._serialized_end=1356
+  _globals['_KEEPALIVEREQUEST']._serialized_start=1358
+  _globals['_KEEPALIVEREQUEST']._serialized_end=1410
+  _globals['_KEEPALIVERESPONSE']._serialized_start=1412
+  _globals['_KEEPALIVERESPONSE']._serialized_end=1431
+  _globals['_UNITKEYSREQUEST']._serialized_start=1433
+  _globals['_UNITKEYSREQUEST']._serialized_end=1536
+  _globals['_UNITKEYSRESPONSE']._serialized_start=1538
+  _globals['_UNITKEYSRESPONSE']._serialized_end=1616
+  _globals['_OPENREQUEST']._serialized_start=1619
+  _globals['_OPENREQUEST']._serialized_end=1831
+  _globals['_OPENFIELDS']._serialized_start=1833
+  _globals['_OPENFIELDS']._serialized_end=1864
+  _globals['_OPENAUDIO']._serialized_start=1866
+  _globals['_OPENAUDIO']._serialized_end=1924
+  _globals['_OPENRESPONSE']._serialized_start=1927
+  _globals['_OPENRESPONSE']._serialized_end=2121
+  _globals['_OPENEDFIELDS']._serialized_start=2123
+  _globals['_OPENEDFIELDS']._serialized_end=2192
+  _globals['_LEDGER']._serialized_start=2195
+  _globals['_LEDGER']._serialized_end=2859
 # @@protoc_insertion_point(module_scope)

@@ -334,22 +334,26 @@ class ReadRequest(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    FROM_SEQ_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """All entries of one stream."""
     index: _builtins.int
     """Entries of the log from this index on."""
     limit: _builtins.int
     """At most so many; 0 means 1,000, the most that one reply holds."""
+    from_seq: _builtins.int
+    """With stream: only entries from this seq on."""
     def __init__(
         self,
         *,
         stream: _builtins.str = ...,
         index: _builtins.int = ...,
         limit: _builtins.int = ...,
+        from_seq: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "index", b"index", "stream", b"stream"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "index", b"index", "limit", b"limit", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "from_seq", b"from_seq", "index", b"index", "limit", b"limit", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_from: _TypeAlias = _typing.Literal["stream", "index"]  # noqa: Y015
     _WhichOneofArgType_from: _TypeAlias = _typing.Literal["from", b"from"]  # noqa: Y015
