@@ -223,7 +223,7 @@ class Stand:
         """Wait for the call's last fact, and until the spool holds nothing of it any more."""
         await self.door.wait(lambda facts: f"{call}:recording.stored:final" in self.door.facts)
         async with asyncio.timeout(DEADLINE):
-            while (self.folder / "spool" / call).exists():  # noqa: ASYNC110 - files tell nobody
+            while (self.folder / "spool" / call).exists():
                 await asyncio.sleep(0.01)
 
     def stop(self) -> None:

@@ -24,7 +24,9 @@ Gate = Literal[
     "notice_failed",
     "ledger_unavailable",
     "permit_refused",
+    "call_ended",
 ]
+"""Whether the recording's gate opened, or why it stayed shut; `call_ended`: a party hung up first."""
 
 SIGNALLING: frozenset[Service] = frozenset({"signalling"})
 ANNOUNCEMENT: frozenset[Service] = frozenset({"announcement"})
