@@ -26,7 +26,7 @@ Gate = Literal[
     "permit_refused",
     "call_ended",
 ]
-"""Whether the recording's gate opened, or why it stayed shut; `call_ended`: a party hung up first."""
+"""Whether the gate opened, or why it stayed shut; `call_ended`: a party hung up first."""
 
 SIGNALLING: frozenset[Service] = frozenset({"signalling"})
 ANNOUNCEMENT: frozenset[Service] = frozenset({"announcement"})
