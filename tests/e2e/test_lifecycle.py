@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from onrecord.softphone import answering
+from onrecord.standalone.endpoints import read_endpoints
+from onrecord.standalone.probes import says_ready
 from processes import descendants, started_since, until
-from stack import ONRECORD, WAIT_SECONDS, RunningStack, laboratory, running_stack
+from stack import ONRECORD, STOP_SECONDS, WAIT_SECONDS, RunningStack, laboratory, running_stack
 
 FOLDER_IN_USE = 4
 
@@ -86,3 +89,54 @@ def test_a_second_start_on_the_same_folder_says_so(stack: RunningStack) -> None:
     assert second.returncode == FOLDER_IN_USE
     assert f"a stack already runs on {stack.data}" in second.stderr
     assert (stack.data / "endpoints.json").exists()
+
+
+async def test_a_stop_during_a_call_ends_it_in_order(tmp_path: Path) -> None:
+    """Both phones are hung up on, and the recording is put away before the end."""
+    data = tmp_path / "data"
+    with running_stack(data) as stack:
+        async with laboratory(stack, answering()) as lab:
+            head = await lab.head()
+            outgoing = await lab.dial()
+            await outgoing.wait_answered(WAIT_SECONDS)
+            call = await lab.id_of_call_after(head)
+            await lab.event(call, "recording.started")
+            outgoing.say([os.urandom(160) for _ in range(25)])
+            await outgoing.wait_said(WAIT_SECONDS)
+            stack.process.send_signal(signal.SIGTERM)
+            assert await outgoing.wait_over(WAIT_SECONDS) == "far_side_hung_up"
+            assert await lab.agent.calls[-1].wait_over(WAIT_SECONDS) == "far_side_hung_up"
+        assert await asyncio.to_thread(stack.process.wait, STOP_SECONDS) == 0
+        assert not list((data / "spool").rglob("*.open"))
+    with running_stack(data):
+        await until(lambda: call in recorded_calls(data), WAIT_SECONDS)
+
+
+async def test_whatever_dies_comes_back_where_it_was(tmp_path: Path) -> None:
+    """Every process is killed once; each is up again on its port and the next call is recorded."""
+    with running_stack(tmp_path / "data") as stack:
+        first = await one_call(stack)
+        before = stack.pids()
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+        await until(
+            lambda: (
+                stack.pids().keys() == before.keys()
+                and not set(stack.pids().values()) & set(before.values())
+            ),
+            WAIT_SECONDS,
+        )
+        await until(lambda: all_ready(stack), WAIT_SECONDS)
+        assert read_endpoints(stack.data).addresses == stack.endpoints.addresses
+        second = await one_call(stack)
+        await until(lambda: {first, second} <= recorded_calls(stack.data), WAIT_SECONDS)
+
+
+async def all_ready(stack: RunningStack) -> bool:
+    """Whether every service says that it is ready."""
+    doors = [a for name, a in stack.endpoints.addresses.items() if name.startswith("http.")]
+    for door in doors:
+        host, _, port = door.rpartition(":")
+        if await says_ready(host, int(port))():
+            return False
+    return True
