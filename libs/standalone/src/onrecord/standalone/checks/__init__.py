@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from onrecord.contracts.entry import MalformedEntry
 from onrecord.ledger.errors import LedgerError
 from onrecord.rtp.errors import RtpError
-from onrecord.standalone.checks import audio, log
+from onrecord.standalone.checks import audio, log, permits, projection
 from onrecord.standalone.checks.observed import Broken, Observed
 
 Check = Callable[[Observed], str]
@@ -26,6 +26,16 @@ ANY_CALL: dict[str, Check] = {
     "spool_empty": log.spool_empty,
 }
 """What holds for every answered call once it has its verdict."""
+
+WHATEVER_HAPPENED: dict[str, Check] = {
+    **ANY_CALL,
+    "kept_by_permit": permits.kept_by_permit,
+    "losses_named": permits.losses_named,
+    "verdict_fits": permits.verdict_fits,
+    "hashes": log.hashes,
+    "projection_equals_fold": projection.projection_equals_fold,
+}
+"""What holds besides, once retrieval has caught up: also of a call in which something died."""
 
 RECORDED_CALL: dict[str, Check] = {
     "all_told_before_permit": audio.all_told_before_permit,

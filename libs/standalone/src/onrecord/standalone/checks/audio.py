@@ -5,14 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import wave
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from onrecord.ledger.canonical import CanonicalEntry
 from onrecord.rtp import g711
 from onrecord.rtp.storage.unit import Frame
 from onrecord.softphone.media import MediaFrame
+from onrecord.standalone.checks.frames import (
+    CODECS,
+    SEQUENCES,
+    Number,
+    by_number,
+    in_span,
+    is_before,
+    number_of,
+)
 from onrecord.standalone.checks.observed import PARTIES, Broken, Observed, PhoneTape
 
 BEFORE_NS = 500_000_000
@@ -24,9 +32,6 @@ TAIL_NS = 100_000_000
 EDGE_FRAMES = 5
 """Frames at either end of a run that may overlap with another source in the same channel: each
 source is placed by when its first frame came, which may have been late."""
-
-_SEQUENCES = 1 << 16
-_CODECS = {0: "PCMU", 8: "PCMA"}
 
 
 def all_told_before_permit(seen: Observed) -> str:
@@ -61,11 +66,11 @@ def nothing_kept_before(seen: Observed) -> str:
     for party in PARTIES:
         position = _first_kept(seen).get(party)
         heard_ns = _heard_notice_ns(seen, party)
-        sent = _by_number(seen.phones[party].sent)
+        sent = by_number(seen.phones[party].sent)
         for frame in seen.frames(party):
-            if _is_before(frame, position):
+            if is_before(frame, position):
                 raise Broken(f"frame {frame.sequence} of the {party} is before the permit's")
-            original = sent.get(_number(frame))
+            original = sent.get(number_of(frame))
             if original and original.time_ns < heard_ns - BEFORE_NS:
                 raise Broken(f"frame {frame.sequence} of the {party} was sent before the notice")
             counted += 1
@@ -80,7 +85,7 @@ def audio_equal(seen: Observed) -> str:
     total = 0
     for party in PARTIES:
         kept = _kept_once(seen, party)
-        sent = _by_number(seen.phones[party].sent)
+        sent = by_number(seen.phones[party].sent)
         for number, frame in kept.items():
             original = sent.get(number)
             if original is None:
@@ -90,7 +95,7 @@ def audio_equal(seen: Observed) -> str:
         missing = [
             frame
             for frame in _due(seen, party, kept, end_ns)
-            if _number(frame) not in kept and not _in_gap(seen, party, frame)
+            if number_of(frame) not in kept and not _in_gap(seen, party, frame)
         ]
         if missing:
             raise Broken(f"{len(missing)} frames of the {party} are missing without a named gap")
@@ -104,8 +109,8 @@ def notice_inside(seen: Observed) -> str:
     """Each notice is in the recording as it was sent, and the phone received the same."""
     told = []
     for party, span in seen.spans():
-        kept = [frame for frame in seen.frames(span["leg"]) if _in_span(frame, span)]
-        heard = [frame for frame in seen.phones[party].received if _in_span(frame, span)]
+        kept = [frame for frame in seen.frames(span["leg"]) if in_span(frame, span)]
+        heard = [frame for frame in seen.phones[party].received if in_span(frame, span)]
         kept.sort(key=lambda frame: frame.sequence)
         for what, frames in (("kept", kept), ("heard", heard)):
             data = b"".join(frame.payload for frame in frames)
@@ -140,94 +145,66 @@ def _first_kept(seen: Observed) -> dict[str, dict[str, int] | None]:
     return {leg["leg"]: leg.get("first_kept") for leg in _permit(seen).fields["legs"]}
 
 
-def _is_before(frame: Frame, position: dict[str, int] | None) -> bool:
-    """Whether the permit leaves the frame out; another SSRC began after the notice."""
-    return (
-        position is not None
-        and frame.ssrc == position["ssrc"]
-        and frame.sequence < position["sequence"]
-    )
-
-
 def _heard_notice_ns(seen: Observed, party: str) -> int:
     """When the party's phone received the last packet of its notice."""
     span = next((span for told, span in seen.spans() if told == party), None)
     if span is None:
         raise Broken(f"the {party} was given no notice")
-    times = [f.time_ns for f in seen.phones[party].received if _in_span(f, span)]
+    times = [f.time_ns for f in seen.phones[party].received if in_span(f, span)]
     if not times:
         raise Broken(f"the {party}'s phone received nothing of its notice")
     return max(times)
 
 
-def _due(
-    seen: Observed, party: str, kept: dict[tuple[int, int, int], Frame], end_ns: int
-) -> list[MediaFrame]:
+def _due(seen: Observed, party: str, kept: dict[Number, Frame], end_ns: int) -> list[MediaFrame]:
     """The audio frames that must have been kept."""
     tape = seen.phones[party]
     return [
         frame
         for frame in tape.sent[_begin(seen, party, tape, kept) :]
-        if frame.time_ns < end_ns - TAIL_NS and frame.payload_type in _CODECS
+        if frame.time_ns < end_ns - TAIL_NS and frame.payload_type in CODECS
     ]
 
 
-def _begin(
-    seen: Observed, party: str, tape: PhoneTape, kept: dict[tuple[int, int, int], Frame]
-) -> int:
+def _begin(seen: Observed, party: str, tape: PhoneTape, kept: dict[Number, Frame]) -> int:
     """Where in what the phone sent the permit begins."""
     position = _first_kept(seen).get(party)
     for at, frame in enumerate(tape.sent):
         if position is None:
             # Nothing had arrived at the notice's end: what arrived first begins the recording.
-            if _number(frame) in kept:
+            if number_of(frame) in kept:
                 return at
         elif (frame.ssrc, frame.sequence) == (
             position["ssrc"],
-            position["sequence"] % _SEQUENCES,
+            position["sequence"] % SEQUENCES,
         ):
             return at
     raise Broken(f"the {party} never sent the frame at the permit's position")
 
 
-def _kept_once(seen: Observed, party: str) -> dict[tuple[int, int, int], Frame]:
+def _kept_once(seen: Observed, party: str) -> dict[Number, Frame]:
     frames = seen.frames(party)
-    kept = {_number(frame): frame for frame in frames}
+    kept = {number_of(frame): frame for frame in frames}
     if len(kept) != len(frames):
         raise Broken(f"{len(frames) - len(kept)} frames of the {party} were kept twice")
     return kept
-
-
-def _number(frame: Frame | MediaFrame) -> tuple[int, int, int]:
-    """What identifies a packet for sender and receiver alike."""
-    return frame.ssrc, frame.sequence % _SEQUENCES, frame.timestamp
-
-
-def _by_number(frames: Iterable[MediaFrame]) -> dict[tuple[int, int, int], MediaFrame]:
-    return {_number(frame): frame for frame in frames}
 
 
 def _in_gap(seen: Observed, party: str, frame: MediaFrame) -> bool:
     for gap in seen.of_type("recording.gap"):
         first, last = gap.fields["first"], gap.fields["last"]
         if gap.fields["leg"] == party and frame.ssrc == first["ssrc"]:
-            distance = (frame.sequence - first["sequence"]) % _SEQUENCES
+            distance = (frame.sequence - first["sequence"]) % SEQUENCES
             length: int = last["sequence"] - first["sequence"]
             if distance <= length:
                 return True
     return False
 
 
-def _in_span(frame: Frame | MediaFrame, span: dict[str, Any]) -> bool:
-    distance = (frame.sequence - span["first_sequence"]) % _SEQUENCES
-    length = span["last_sequence"] - span["first_sequence"]
-    return bool(frame.ssrc == span["ssrc"] and distance <= length)
-
-
 def _longest_run(frames: Sequence[Frame]) -> list[Frame]:
     """The longest stretch of audio frames without a missing number or a jump of the clock."""
     runs: list[list[Frame]] = [[]]
-    for frame in (frame for frame in frames if frame.payload_type in _CODECS):
+    for frame in (frame for frame in frames if frame.payload_type in CODECS):
         if runs[-1] and not _follows(runs[-1][-1], frame):
             runs.append([])
         runs[-1].append(frame)
@@ -240,7 +217,7 @@ def _follows(frame: Frame, following: Frame) -> bool:
 
 
 def _decoded(frames: Sequence[Frame]) -> bytes:
-    parts = [g711.decode(_CODECS[frame.payload_type], frame.payload) for frame in frames]
+    parts = [g711.decode(CODECS[frame.payload_type], frame.payload) for frame in frames]
     return np.concatenate(parts).astype("<i2").tobytes() if parts else b""
 
 

@@ -78,7 +78,7 @@ class Observed:
     `log` is (stream, seq) of every entry of the whole log in the order of its index, `entries` the
     call's own. `objects` are the bodies under the call's keys, `unit_keys` the data keys by
     reference, `spool` the names of files left there. `private` are texts that may stand nowhere in
-    clear: the numbers of the call.
+    clear: the numbers of the call. `projection` is the call's document in retrieval's index.
     """
 
     call: str
@@ -91,6 +91,7 @@ class Observed:
     phones: Mapping[str, PhoneTape]
     release: Release | None = None
     private: tuple[str, ...] = ()
+    projection: Mapping[str, Any] | None = None
 
     def of_type(self, *types: str) -> list[CanonicalEntry]:
         """The call's entries of these types, in the order of the log."""

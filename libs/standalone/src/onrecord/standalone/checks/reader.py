@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from onrecord.platform.errors import NotFound
 from onrecord.platform.objects import open_store
 from onrecord.standalone.checks.observed import LoggedEntry, Observed, PhoneTape, Published, Release
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 
 DATABASE = "onrecord"
+INDEX = "onrecord_retrieval"
 PUBLISHED_SECONDS = 30.0
 """How long the relay may take to bring a committed entry to Kafka."""
 _POLL_MS = 200
+Database = AsyncDatabase[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -43,34 +46,48 @@ async def observe(
 
     Waits at most `PUBLISHED_SECONDS` for Kafka and then takes what is there: a check will say so.
     """
+    seen = (await observe_all(places, {call: phones}, private))[call]
+    return replace(seen, release=release)
+
+
+async def observe_all(
+    places: Places,
+    phones: Mapping[str, Mapping[str, PhoneTape]],
+    private: tuple[str, ...] = (),
+) -> dict[str, Observed]:
+    """Read everything about several calls, by their ids, as `observe` does for one."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(places.mongo, tz_aware=True)
     try:
         database = client[DATABASE]
-        log = [
-            (int(found["_id"]), str(found["stream"]), int(found["seq"]))
-            async for found in database.entries.find({}, {"stream": 1, "seq": 1}).sort("_id", 1)
-        ]
-        entries = [
-            _logged(found) async for found in database.entries.find({"call": call}).sort("_id", 1)
-        ]
-        keys = {
-            str(found["_id"]).removeprefix("unit/"): bytes(found["secret"])
-            async for found in database.secrets.find({"_id": {"$regex": f"^unit/{call}:"}})
-        }
+        log = tuple(
+            [
+                (int(found["_id"]), str(found["stream"]), int(found["seq"]))
+                async for found in database.entries.find({}, {"stream": 1, "seq": 1}).sort("_id", 1)
+            ]
+        )
+        entries = {call: await _entries(database, call) for call in phones}
+        keys = {call: await _unit_keys(database, call) for call in phones}
+        index = client[INDEX].calls
+        projections = {call: await index.find_one({"_id": call}) for call in phones}
     finally:
         await client.close()
-    return Observed(
-        call,
-        tuple(log),
-        tuple(entries),
-        tuple(await published(places.kafka, call, {(e.stream, e.seq) for e in entries})),
-        await _objects(places.objects, entries),
-        keys,
-        await asyncio.to_thread(_left_in_spool, places.spool, call),
-        phones,
-        release,
-        private,
-    )
+    expected = {call: {(e.stream, e.seq) for e in entries[call]} for call in phones}
+    records = await published(places.kafka, expected)
+    return {
+        call: Observed(
+            call,
+            log,
+            tuple(entries[call]),
+            tuple(records[call]),
+            await _objects(places.objects, entries[call]),
+            keys[call],
+            await asyncio.to_thread(_left_in_spool, places.spool, call),
+            tapes,
+            private=private,
+            projection=projections[call],
+        )
+        for call, tapes in phones.items()
+    }
 
 
 async def log_head(mongo: str) -> int:
@@ -83,30 +100,34 @@ async def log_head(mongo: str) -> int:
     return -1 if last is None else int(last["_id"])
 
 
-async def published(kafka: str, call: str, expected: set[tuple[str, int]]) -> list[Published]:
-    """The call's records, in the order of each partition, once all that are expected are there.
+async def published(
+    kafka: str, expected: Mapping[str, set[tuple[str, int]]]
+) -> dict[str, list[Published]]:
+    """The records of each call, in the order of their partition, once all that are expected are in.
 
-    Nothing is read where nothing is expected.
+    `expected` names the places (stream, seq) by call. Nothing is read where nothing is expected.
     """
-    if not expected:
-        return []
+    found: dict[str, list[Published]] = {call: [] for call in expected}
+    missing = {(call, *place) for call, places in expected.items() for place in places}
+    if not missing:
+        return found
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
     )
-    found: list[Published] = []
-    missing = set(expected)
     await consumer.start()
     try:
         consumer.assign(every_partition())
         async with asyncio.timeout(PUBLISHED_SECONDS):
             while missing:
                 for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                    ours = [_published(r) for r in records if r.key == call.encode()]
-                    found += ours
-                    missing -= {_place(record) for record in ours}
+                    for record in map(_published, records):
+                        call = record.key.decode()
+                        if call in found:
+                            found[call].append(record)
+                            missing.discard((call, *_place(record)))
     except TimeoutError:
         pass  # The check names what is missing.
     finally:
@@ -118,6 +139,19 @@ def every_partition() -> list[TopicPartition]:
     """All partitions of onrecord's topics, as onrecord creates them."""
     topics = sorted(set(TOPIC_OF.values()))
     return [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
+
+
+async def _entries(database: Database, call: str) -> list[LoggedEntry]:
+    found = database.entries.find({"call": call}).sort("_id", 1)
+    return [_logged(document) async for document in found]
+
+
+async def _unit_keys(database: Database, call: str) -> dict[str, bytes]:
+    found = database.secrets.find({"_id": {"$regex": f"^unit/{call}:"}})
+    return {
+        str(document["_id"]).removeprefix("unit/"): bytes(document["secret"])
+        async for document in found
+    }
 
 
 def _logged(found: Mapping[str, Any]) -> LoggedEntry:
