@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from onrecord.platform import errors
 from onrecord.platform.settings import ServiceSettings
 from onrecord.platform.telemetry import get_logger
@@ -15,6 +16,7 @@ from opentelemetry.instrumentation.grpc import aio_client_interceptors, aio_serv
 log = get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Decode = Callable[[bytes], Any]
 
 STATUS_OF: dict[type[errors.PlatformError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -109,36 +111,46 @@ class ErrorMapping(grpc.aio.ServerInterceptor):
             return handler
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _mapped_stream(handler.unary_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
+                _mapped_stream(handler.unary_stream, handler.request_deserializer),
+                response_serializer=handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            _mapped_unary(handler.unary_unary),
-            handler.request_deserializer,
-            handler.response_serializer,
+            _mapped_unary(handler.unary_unary, handler.request_deserializer),
+            response_serializer=handler.response_serializer,
         )
 
 
-def _mapped_unary(inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def call(request: Any, context: Context) -> Any:
+def _mapped_unary(
+    inner: Callable[..., Awaitable[Any]], decode: Decode
+) -> Callable[..., Awaitable[Any]]:
+    async def call(request: bytes, context: Context) -> Any:
         try:
-            return await inner(request, context)
+            return await inner(_decoded(request, decode), context)
         except errors.PlatformError as error:
             await _abort(context, error)
 
     return call
 
 
-def _mapped_stream(inner: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
-    async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+def _mapped_stream(
+    inner: Callable[..., AsyncIterator[Any]], decode: Decode
+) -> Callable[..., AsyncIterator[Any]]:
+    async def call(request: bytes, context: Context) -> AsyncIterator[Any]:
         try:
-            async for response in inner(request, context):
+            async for response in inner(_decoded(request, decode), context):
                 yield response
         except errors.PlatformError as error:
             await _abort(context, error)
 
     return call
+
+
+def _decoded(request: bytes, decode: Decode) -> Any:
+    """The message. grpc itself would answer bytes that are none with an internal error."""
+    try:
+        return decode(request)
+    except DecodeError as error:
+        raise errors.InvalidInput("malformed_message", str(error)) from error
 
 
 async def _abort(context: Context, error: errors.PlatformError) -> None:
