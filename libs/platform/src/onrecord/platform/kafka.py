@@ -73,6 +73,7 @@ def _broker(
         client_id=f"{group}-{settings.node}",
         middlewares=[KafkaTelemetryMiddleware()],
         logger=None,
+        graceful_timeout=settings.drain_seconds,
         acks="all",
         enable_idempotence=settings.kafka_idempotence,
     )
