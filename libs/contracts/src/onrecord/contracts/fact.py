@@ -33,7 +33,8 @@ class Sealed:
 class Fields(BaseModel):
     """A frozen, strict value inside a fact: unknown fields are an error for the writer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Values may be personal: they stay out of error messages, which end up in logs and spans.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Fact(Fields):

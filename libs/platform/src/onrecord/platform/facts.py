@@ -125,23 +125,23 @@ class FactWriter:
 
     async def _send_batch(self) -> bool:
         """Send the oldest facts; False when the ledger gave no definite answer."""
-        trace = self._queue[0][1].traceparent
+        oldest = self._queue[0][1]
         first = itertools.islice(self._queue, self._batch_size)
         # One trace a request: the ledger's span then belongs to the call that caused the facts.
-        batch = list(itertools.takewhile(lambda item: item[1].traceparent == trace, first))
-        try:
-            request = pb.AppendRequest(events=[to_wire(event) for _, event in batch])
-            with continued(trace):
+        batch = list(itertools.takewhile(lambda item: _cause(item[1]) == _cause(oldest), first))
+        with continued(oldest.traceparent, oldest.call):
+            try:
+                request = pb.AppendRequest(events=[to_wire(event) for _, event in batch])
                 await self._ledger.Append(request, timeout=APPEND_TIMEOUT)
-        except grpc.aio.AioRpcError as error:
-            if error.code() in RETRYABLE:
-                return False
-            if len(batch) > 1:
-                # One of them is refused: singly, the others do not suffer for it.
-                self._batch_size = 1
-                return True
-            self.refused += 1
-            log.error("fact refused", event_id=batch[0][1].event_id, why=error.details())
+            except grpc.aio.AioRpcError as error:
+                if error.code() in RETRYABLE:
+                    return False
+                if len(batch) > 1:
+                    # One of them is refused: singly, the others do not suffer for it.
+                    self._batch_size = 1
+                    return True
+                self.refused += 1
+                log.error("fact refused", event_id=oldest.event_id, why=error.details())
         self._batch_size = BATCH
         await self._acknowledge(batch)
         return True
@@ -157,6 +157,10 @@ class FactWriter:
             self._wake.clear()
         async with self._changed:
             self._changed.notify_all()
+
+
+def _cause(event: Event) -> tuple[str, str]:
+    return event.traceparent, event.call
 
 
 def _to_journal(event: Event) -> bytes:

@@ -10,7 +10,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from onrecord.platform import errors
 from onrecord.platform.settings import ServiceSettings
-from onrecord.platform.telemetry import get_logger
+from onrecord.platform.telemetry import get_logger, in_call
 from opentelemetry.instrumentation.grpc import aio_client_interceptors, aio_server_interceptor
 
 log = get_logger()
@@ -98,7 +98,10 @@ def _server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials:
 
 
 class ErrorMapping(grpc.aio.ServerInterceptor):
-    """Turns a PlatformError of a servicer into its status; anything else is INTERNAL and logged."""
+    """Turns a PlatformError of a servicer into its status; anything else is INTERNAL and logged.
+
+    While the servicer works, its logs and spans name the call that the request is about.
+    """
 
     async def intercept_service(
         self,
@@ -125,7 +128,9 @@ def _mapped_unary(
 ) -> Callable[..., Awaitable[Any]]:
     async def call(request: bytes, context: Context) -> Any:
         try:
-            return await inner(_decoded(request, decode), context)
+            message = _decoded(request, decode)
+            with in_call(_call_of(message)):
+                return await inner(message, context)
         except errors.PlatformError as error:
             await _abort(context, error)
 
@@ -137,12 +142,20 @@ def _mapped_stream(
 ) -> Callable[..., AsyncIterator[Any]]:
     async def call(request: bytes, context: Context) -> AsyncIterator[Any]:
         try:
-            async for response in inner(_decoded(request, decode), context):
-                yield response
+            message = _decoded(request, decode)
+            with in_call(_call_of(message)):
+                async for response in inner(message, context):
+                    yield response
         except errors.PlatformError as error:
             await _abort(context, error)
 
     return call
+
+
+def _call_of(message: Any) -> str:
+    """The call that a request names itself; its caller may have told none beside it."""
+    call = getattr(message, "call_id", "")
+    return call if isinstance(call, str) and call.isalnum() else ""
 
 
 def _decoded(request: bytes, decode: Decode) -> Any:

@@ -9,18 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc.aio
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
-from faststream.kafka.opentelemetry import KafkaTelemetryMiddleware
+from faststream.kafka.opentelemetry.provider import KafkaTelemetrySettingsProvider
+from faststream.message import StreamMessage
+from faststream.opentelemetry import TelemetryMiddleware
 from onrecord.contracts.entry import Entry, MalformedEntry
+from onrecord.contracts.registry import ce_type
 from onrecord.platform.errors import Unavailable
 from onrecord.platform.grpc import RETRYABLE
 from onrecord.platform.settings import ServiceSettings
-from onrecord.platform.telemetry import get_logger, meter
+from onrecord.platform.telemetry import get_logger, in_call, meter
+from opentelemetry import trace
 
 log = get_logger()
 skipped = meter().create_counter("onrecord_events_skipped", description="events not handled")
@@ -71,7 +77,7 @@ def _broker(
     broker = KafkaBroker(
         settings.kafka,
         client_id=f"{group}-{settings.node}",
-        middlewares=[KafkaTelemetryMiddleware()],
+        middlewares=[_spans(subscriptions)],
         logger=None,
         graceful_timeout=settings.drain_seconds,
         acks="all",
@@ -95,6 +101,32 @@ def _broker(
     return broker
 
 
+class _RecordAttributes(KafkaTelemetrySettingsProvider):
+    """What a span says of its record; of the key nothing: octets are no text, and it is the call."""
+
+    def get_consume_attrs_from_message(self, msg: StreamMessage[ConsumerRecord]) -> dict[str, Any]:
+        attributes: dict[str, Any] = super().get_consume_attrs_from_message(msg)
+        attributes.pop("messaging.kafka.message.key", None)
+        return attributes
+
+
+def _spans(subscriptions: Sequence[Subscription]) -> TelemetryMiddleware[Any]:
+    """A span for each record that a handler is called for, in the trace of the record's cause."""
+
+    def attributes(record: ConsumerRecord | None) -> _RecordAttributes | None:
+        if record is None:
+            return None
+        kind = dict(record.headers).get("ce_type", b"").decode(errors="replace")
+        is_wanted = any(
+            row.event_types is None or kind in map(ce_type, row.event_types)
+            for row in subscriptions
+            if row.topic == record.topic
+        )
+        return _RecordAttributes() if is_wanted else None
+
+    return TelemetryMiddleware(settings_provider_factory=attributes)
+
+
 def _receiver(
     group: str, rows: Sequence[Subscription]
 ) -> Callable[[KafkaMessage], Awaitable[None]]:
@@ -107,8 +139,12 @@ def _receiver(
             skipped.add(1, {"group": group, "reason": "malformed"})
             log.error("event skipped", group=group, reason="malformed", error=str(error))
             return
-        for row in rows:
-            if row.event_types is None or entry.type in row.event_types:
+        wanted = [row for row in rows if row.event_types is None or entry.type in row.event_types]
+        if not wanted:
+            return
+        trace.get_current_span().set_attribute("onrecord.event_type", entry.type)
+        with in_call(entry.call):
+            for row in wanted:
                 await _handle(group, row.handler, entry)
 
     return receive

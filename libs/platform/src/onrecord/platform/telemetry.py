@@ -2,6 +2,9 @@
 
 Personal data stands only under keys that begin with `pii.`; never in event or span names.
 Traces leave by OTLP when the standard variable OTEL_EXPORTER_OTLP_ENDPOINT is set.
+
+One call is one trace. Its id travels as W3C baggage beside the traceparent, so that every span and
+every log line of work for a call names it: as attribute `onrecord.call_id` and as key `call`.
 """
 
 from __future__ import annotations
@@ -16,15 +19,17 @@ from typing import Any
 
 import structlog
 from onrecord.platform.spans import FileSpanExporter
-from opentelemetry import context, metrics, propagate, trace
+from opentelemetry import baggage, context, metrics, propagate, trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 NAME = "onrecord"
+CALL_ID = "onrecord.call_id"
+"""The attribute, and the baggage, that names the call."""
 
 
 def configure(service: str, node: str, spans: Path | None = None) -> None:
@@ -35,6 +40,7 @@ def configure(service: str, node: str, spans: Path | None = None) -> None:
     _configure_logs(service)
     resource = Resource.create({"service.name": service, "service.instance.id": node})
     traces = TracerProvider(resource=resource)
+    traces.add_span_processor(_CallOnSpans())
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     if spans is not None:
@@ -77,13 +83,42 @@ def traceparent() -> str:
 
 
 @contextlib.contextmanager
-def continued(parent: str) -> Iterator[None]:
-    """Work below the span that a W3C traceparent names; an empty or malformed one names none."""
-    token = context.attach(propagate.extract({"traceparent": parent}, context.Context()))
+def in_call(call: str) -> Iterator[None]:
+    """Work for a call: the current span, all below it and every log line name it; "" names none."""
+    if not call:
+        yield
+        return
+    trace.get_current_span().set_attribute(CALL_ID, call)
+    with _attached(baggage.set_baggage(CALL_ID, call)):
+        yield
+
+
+@contextlib.contextmanager
+def continued(parent: str, call: str = "") -> Iterator[None]:
+    """Work for a call below the span that a W3C traceparent names; a malformed one names none."""
+    with (
+        _attached(propagate.extract({"traceparent": parent}, context.Context())),
+        in_call(call),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _attached(found: context.Context) -> Iterator[None]:
+    token = context.attach(found)
     try:
         yield
     finally:
         context.detach(token)
+
+
+class _CallOnSpans(SpanProcessor):
+    """Writes the call that a span's context names onto the span."""
+
+    def on_start(self, span: Span, parent_context: context.Context | None = None) -> None:
+        call = baggage.get_baggage(CALL_ID, parent_context)
+        if isinstance(call, str):
+            span.set_attribute(CALL_ID, call)
 
 
 def _add_trace(
@@ -92,6 +127,8 @@ def _add_trace(
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         event["trace_id"] = f"{span.trace_id:032x}"
+    if call := baggage.get_baggage(CALL_ID):
+        event.setdefault("call", call)
     return event
 
 
