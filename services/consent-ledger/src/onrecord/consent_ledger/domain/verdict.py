@@ -6,9 +6,10 @@ from onrecord.consent_ledger.domain.call import Call, kept_seconds
 from onrecord.contracts.events import CallVerdict, Grade
 
 SIGNALLING_LOST = "signalling_lost"
-"""The cause when a call's worker fell silent before it said how the call ended."""
+"""The cause when a call's worker died, or fell silent before it said how the call ended."""
 
 _GATE_OPENED = "opened"
+_CALL_ENDED = "call_ended"
 
 
 def is_settled(call: Call) -> bool:
@@ -20,8 +21,8 @@ def is_due(call: Call, *, silent: bool) -> bool:
     """Whether the verdict can be given now.
 
     `silent`: the call's worker has not named it for too long, so that `call.ended` is not waited
-    for; nor, after the end of a call whose gate was opened, `recording.started`, which may cross
-    it. A recording that was started is waited for without a limit: the recorder keeps its spool
+    for; nor, after the end of a call whose gate was opened, or may have been as the call ended,
+    `recording.started`, which may cross it. A recording that was started is waited for without a limit: the recorder keeps its spool
     until the units are stored.
     """
     if is_settled(call) or not call.answered:
@@ -32,7 +33,12 @@ def is_due(call: Call, *, silent: bool) -> bool:
         return True
     if call.recording_started:
         return False
-    return silent or call.ended.gate != _GATE_OPENED
+    return silent or not _may_be_recorded(call, call.ended.gate)
+
+
+def _may_be_recorded(call: Call, gate: str) -> bool:
+    """Whether the recorder may have opened the gate, though it has not said so yet."""
+    return gate == _GATE_OPENED or (gate == _CALL_ENDED and bool(call.relied_on))
 
 
 def judge(call: Call) -> CallVerdict:
@@ -85,6 +91,8 @@ def _causes_of_failure(call: Call) -> tuple[str, ...]:
         causes.append(SIGNALLING_LOST)
     elif call.ended.gate != _GATE_OPENED:
         causes.insert(0, call.ended.gate)
+        if call.ended.cause == SIGNALLING_LOST:
+            causes.append(SIGNALLING_LOST)
     # The gate opened but the recorder never said so.
     return _each_once(causes or ["recorder_silent"])
 
