@@ -14,27 +14,38 @@ from collections.abc import Callable
 
 from onrecord.sip.client_leg import ClientLeg, Invitation
 from onrecord.sip.core import ALLOW, SDP_TYPE, Core
+from onrecord.sip.dialog import Dialog, DialogKey
 from onrecord.sip.errors import SipError
 from onrecord.sip.events import Event, LegId
 from onrecord.sip.headers import Headers
+from onrecord.sip.leg import Leg
 from onrecord.sip.message import MalformedRequest, Request, Response, parse
 from onrecord.sip.server_leg import ServerLeg
 from onrecord.sip.transaction.base import HostPort, Outbox, Timers
 
 MAX_TRANSACTIONS = 100_000
+RETRY_AFTER = ("Retry-After", "10")
 
 
 class Endpoint:
     """One SIP address that calls and is called.
 
     `address` is what it writes into Via and Contact, so it must be reachable by its peers.
-    `tokens` returns a new unguessable token of letters and digits at each call.
+    `tokens` returns a new unguessable token of letters and digits at each call. `admits` is asked
+    about each INVITE of a new call before anything is kept of it; False sheds it with 503. Without
+    it the bound is `is_crowded`, which always holds for requests that belong to no call.
     """
 
     def __init__(
-        self, address: HostPort, *, tokens: Callable[[], str], timers: Timers | None = None
+        self,
+        address: HostPort,
+        *,
+        tokens: Callable[[], str],
+        timers: Timers | None = None,
+        admits: Callable[[Request], bool] | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
+        self._admits = admits or (lambda _request: not self.is_crowded)
         self._core = Core(address, tokens, timers or Timers())
 
     # The five doors
@@ -72,6 +83,22 @@ class Endpoint:
     def handle_timer(self, now: float) -> None:
         """Do what is due: retransmissions and time-outs."""
         self._core.layer.handle_timer(now)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there are as many transactions as there may be."""
+        return len(self._core.layer) >= MAX_TRANSACTIONS
+
+    # Across a restart
+
+    def dialog(self, leg: LegId) -> Dialog | None:
+        """A copy of the leg's confirmed dialog, to be kept; None when there is none."""
+        found = self._core.legs.get(leg)
+        return found.confirmed if found is not None else None
+
+    def restore(self, dialog: Dialog) -> LegId:
+        """Take on a dialog that another endpoint had: the far side notices nothing."""
+        return Leg.restore(self._core, dialog).id
 
     # Commands
 
@@ -141,16 +168,26 @@ class Endpoint:
                 self._on_ack(request, now)
         elif request.method == "ACK":
             self._on_ack(request, now)
-        elif len(layer) >= MAX_TRANSACTIONS:
+        elif self._is_too_much(request):
             self.dropped["overload"] += 1
-            self._refuse_statelessly(request, addr, 503)
+            self._refuse_statelessly(request, addr, 503, RETRY_AFTER)
         elif request.method == "CANCEL":
             self._on_cancel(request, addr, now)
         else:
             self._on_new_request(request, addr, now)
 
+    def _is_too_much(self, request: Request) -> bool:
+        """What to shed; never what belongs to a call that runs."""
+        if request.method == "INVITE" and not request.to.tag:
+            return not self._admits(request)
+        return self.is_crowded and self._dialog_key(request) not in self._core.dialogs
+
+    @staticmethod
+    def _dialog_key(request: Request) -> DialogKey:
+        return request.call_id, request.to.tag, request.from_.tag
+
     def _on_ack(self, ack: Request, now: float) -> None:
-        leg = self._core.dialogs.get((ack.call_id, ack.to.tag, ack.from_.tag))
+        leg = self._core.dialogs.get(self._dialog_key(ack))
         if leg is not None:
             leg.on_ack(ack, now)
 
@@ -189,7 +226,7 @@ class Endpoint:
         return None
 
     def _in_dialog(self, request: Request, addr: HostPort, now: float) -> None:
-        leg = self._core.dialogs.get((request.call_id, request.to.tag, request.from_.tag))
+        leg = self._core.dialogs.get(self._dialog_key(request))
         if leg is None:
             self._respond(request, addr, 481, now)
             return
@@ -218,7 +255,12 @@ class Endpoint:
             response.headers.add(name, value)
         self._core.layer.respond(machine, response, now)
 
-    def _refuse_statelessly(self, request: Request, addr: HostPort, status: int) -> None:
+    def _refuse_statelessly(
+        self, request: Request, addr: HostPort, status: int, *headers: tuple[str, str]
+    ) -> None:
+        """§8.2.7: keep nothing and send no 100, so that the far side's repeats still come."""
         response = request.response(status, to_tag=self._core.tokens())
+        for name, value in headers:
+            response.headers.add(name, value)
         peer = request.via.response_address(addr)
         self._core.layer.outbox.append((bytes(response), peer))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from onrecord.sip.core import ALLOW, Core
 from onrecord.sip.dialog import Dialog, DialogKey
 from onrecord.sip.errors import SipError
@@ -38,6 +40,22 @@ class Leg:
         self._acks: dict[tuple[str, int], Request] = {}
         self._is_ending = False
         self._bye_waits_for_ack = False
+
+    @classmethod
+    def restore(cls, core: Core, dialog: Dialog) -> Leg:
+        """Take on a confirmed dialog that an earlier endpoint had."""
+        leg = cls(core, LegId(core.tokens()))
+        leg._dialog = replace(dialog, route_set=list(dialog.route_set))
+        core.legs[leg.id] = leg
+        core.register(dialog.key, leg)
+        return leg
+
+    @property
+    def confirmed(self) -> Dialog | None:
+        """A copy of the confirmed dialog; None before the answer and when the leg is over."""
+        if self._dialog is None or self.is_over:
+            return None
+        return replace(self._dialog, route_set=list(self._dialog.route_set))
 
     def bye(self, now: float) -> None:
         """Hang up a confirmed dialog; a BYE before the ACK of our 2xx waits for it (§15)."""

@@ -30,6 +30,11 @@ class ServerLeg(Leg):
         core.register(self._dialog.key, self)
         core.events.append(IncomingInvite(self.id, request, source))
 
+    @property
+    def confirmed(self) -> Dialog | None:
+        """A copy of the dialog once the call is answered."""
+        return None if self._is_initial else super().confirmed
+
     def trying(self, now: float) -> None:
         """Stop the caller's retransmissions with 100."""
         if self._incoming is not None:
