@@ -249,7 +249,7 @@ async def test_caller_hangs_up_during_the_notice(stand: Stand) -> None:
     stand.doors.notice_may_end.clear()
     await call(stand, RECORDED)
     stand.doors.notice_may_end.set()
-    assert stand.doors.fact("call.ended")["gate"] == "notice_failed"
+    assert stand.doors.fact("call.ended")["gate"] == "call_ended"
     assert not stand.doors.methods("RequestPermit", "Record")
 
 

@@ -13,7 +13,8 @@ from onrecord.contracts.registry import fact_class
 from onrecord.policy import default_pack
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
-from onrecord.signalling.domain.call import Call, Phase
+from onrecord.signalling.domain.call import Call
+from onrecord.signalling.domain.phase import Phase
 from onrecord.signalling.domain.plan import Office, Plan, Refusal, plan_call
 from onrecord.signalling.routes import Emergency, OnNoPermit, Route, Routes
 from onrecord.sip import sdp
@@ -236,11 +237,43 @@ def test_a_policy_that_forbids_recording_is_obeyed() -> None:
     assert call.gate == "permit_refused"
 
 
-def test_a_recorder_lost_before_the_answer_ends_the_call() -> None:
-    """The agent answered into a recorder that is gone: hang up, 503."""
+def redirected() -> Driver:
+    """A call whose recorder was lost when the agent answered; the agent is asked to go direct."""
     driver = Driver().until(Phase.CONNECTING)
     driver.feed(on.Failed("media_unavailable"))
-    assert do.HangUp("agent") in driver.done
+    return driver
+
+
+def test_a_recorder_lost_before_the_answer_is_left_out() -> None:
+    """`continue`: the agent is offered the caller's own media as our next version (RFC 3264 §8)."""
+    driver = redirected()
+    reoffer = driver.done[-1]
+    assert isinstance(reoffer, do.Reoffer)
+    assert (reoffer.party, sdp.parse(reoffer.body)) == ("agent", sdp.parse(OFFER))
+    assert b"o=- 7 2 IN IP4 198.51.100.1\r\n" in reoffer.body
+    assert driver.feed(on.ReofferAnswered("agent", b"theirs"))[0] == do.Answer("caller", b"theirs")
+    driver.feed(on.CallerAcknowledged(b""), on.HungUp("caller"))
+    ended = driver.facts()["call.ended"]
+    assert (ended["gate"], ended["answered"]) == ("media_unavailable", True)
+    assert do.Announce not in driver.kinds()
+
+
+def test_an_agent_that_does_not_go_direct_ends_the_call() -> None:
+    """503 for the caller, BYE for the agent; its own offer meanwhile waits (491)."""
+    driver = redirected()
+    assert driver.feed(on.Reoffered("agent", OFFER)) == [do.Refuse("agent", 491)]
+    effects = driver.feed(on.ReofferRefused("agent", 488))
+    assert effects[:2] == [do.Refuse("caller", 503), do.HangUp("agent")]
+
+
+def test_a_recorder_lost_before_the_answer_ends_a_strict_call() -> None:
+    """`refuse`: hang up, 503."""
+    driver = Driver(on_no_permit="refuse").until(Phase.CONNECTING)
+    driver.feed(on.Failed("media_unavailable"))
+    assert [e for e in driver.done if isinstance(e, do.Refuse | do.HangUp)] == [
+        do.Refuse("caller", 503),
+        do.HangUp("agent"),
+    ]
     assert driver.facts()["call.ended"]["gate"] == "media_unavailable"
 
 
@@ -258,14 +291,21 @@ def test_a_hang_up_ends_both_sides(phase: Phase, party: on.Party, other: on.Part
     assert (ended["gate"] == "opened") == (phase is Phase.RECORDING)
 
 
-def test_gate_of_an_interrupted_call_names_who_was_waited_for() -> None:
-    """Hung up during the notice, the permit, the opening: the outstanding step is the reason."""
-    gates = {}
-    for phase in (Phase.INFORMING, Phase.PERMITTING, Phase.GATING):
-        driver = Driver().until(phase)
-        driver.feed(on.HungUp("caller"))
-        gates[phase] = driver.facts()["call.ended"]["gate"]
-    assert list(gates.values()) == ["notice_failed", "ledger_unavailable", "media_unavailable"]
+@pytest.mark.parametrize(
+    "phase", [Phase.ANSWERING, Phase.INFORMING, Phase.PERMITTING, Phase.GATING]
+)
+def test_who_hangs_up_before_the_gate_is_the_reason(phase: Phase) -> None:
+    """No service is blamed for a step that the end of the call cut short."""
+    driver = Driver().until(phase)
+    driver.feed(on.HungUp("caller"))
+    assert driver.facts()["call.ended"]["gate"] == "call_ended"
+
+
+def test_a_service_that_failed_stays_the_reason() -> None:
+    """The party that hangs up afterwards does not cover the failure."""
+    driver = Driver().until(Phase.PERMITTING)
+    driver.feed(on.Failed("ledger_unavailable"), on.HungUp("caller"))
+    assert driver.facts()["call.ended"]["gate"] == "ledger_unavailable"
 
 
 @pytest.mark.parametrize("phase", [Phase.OPENING, Phase.DIALLING, Phase.CONNECTING])
@@ -474,6 +514,8 @@ HAPPENINGS: tuple[on.Input, ...] = (
     on.HungUp("caller"),
     on.HungUp("agent", is_lost=True),
     on.Reoffered("caller", OFFER),
+    on.ReofferAnswered("agent", ANSWER),
+    on.ReofferRefused("agent", 488),
     on.RangTooLong(),
     on.Objected("agent", "key"),
     on.PauseAsked("other", "agent", ""),

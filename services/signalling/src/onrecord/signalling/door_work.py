@@ -15,7 +15,7 @@ from onrecord.signalling.adapters.evidence import Announcer, Permits
 from onrecord.signalling.adapters.recorders import Recorders
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
-from onrecord.signalling.domain.call import Phase
+from onrecord.signalling.domain.phase import Phase
 from onrecord.signalling.running import RunningCall
 
 log = get_logger()

@@ -10,8 +10,8 @@ from onrecord.api.signalling.v1 import signalling_pb2_grpc as stubs
 from onrecord.contracts.event import format_time
 from onrecord.platform.errors import InvalidInput, NotFound, Refused, Unavailable
 from onrecord.signalling.domain import inputs as on
-from onrecord.signalling.domain.call import Phase
 from onrecord.signalling.domain.inputs import Party
+from onrecord.signalling.domain.phase import Phase
 from onrecord.signalling.running import RunningCall
 from onrecord.signalling.switchboard import Switchboard
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 
-from onrecord.signalling.domain.call import Call, Phase
+from onrecord.contracts.event import format_time
+from onrecord.signalling.domain.call import Call
 from onrecord.signalling.domain.inputs import Party
+from onrecord.signalling.domain.kept import KeptCall
+from onrecord.signalling.domain.phase import Phase
+from onrecord.sip.dialog import Dialog
 from onrecord.sip.events import LegId
 from opentelemetry.trace import Span
 
@@ -28,11 +33,13 @@ _STATES = {
 class RunningCall:
     """A call and its ties to the outside; media commands take `media_turn` one after another."""
 
-    def __init__(self, call: Call, caller_leg: LegId, started_at: datetime, span: Span) -> None:
+    def __init__(self, call: Call, started_at: datetime, span: Span) -> None:
         self.call = call
-        self.legs: dict[Party, LegId] = {"caller": caller_leg}
+        self.legs: dict[Party, LegId] = {}
         self.started_at = started_at
+        self.answered_at = ""
         self.span = span
+        self.traceparent = ""
         self.media_address = ""
         self.media_turn = asyncio.Lock()
         self.media_fault = ""
@@ -49,6 +56,25 @@ class RunningCall:
     def state(self) -> str:
         """The word of `CallControl.List` for the call's phase."""
         return _STATES[self.call.phase]
+
+    def kept(self, dialogs: Mapping[Party, Dialog]) -> KeptCall:
+        """What the next process must know of it; `dialogs` are the confirmed ones."""
+        call, plan = self.call, self.call.plan
+        return KeptCall(
+            call_id=plan.call_id,
+            kind=plan.kind,
+            line=plan.line,
+            on_no_permit=plan.on_no_permit,
+            started_at=format_time(self.started_at),
+            traceparent=self.traceparent,
+            gate=call.gate_so_far,
+            passes_through=call.passes_through,
+            media_node=call.media_node,
+            media_address=self.media_address,
+            answered_at=self.answered_at,
+            objections=call.objections,
+            dialogs=dialogs,
+        )
 
     def stop_ring_timer(self) -> None:
         """Ring no longer."""

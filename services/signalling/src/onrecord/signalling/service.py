@@ -9,16 +9,18 @@ from onrecord.platform.journal import Journal
 from onrecord.platform.lifecycle import Chassis, Service
 from onrecord.policy import default_pack
 from onrecord.signalling.adapters.evidence import Announcer, Permits
+from onrecord.signalling.adapters.kept_calls import KeptCalls
 from onrecord.signalling.adapters.recorders import Recorders
 from onrecord.signalling.adapters.sip_socket import SipSocket
 from onrecord.signalling.domain.plan import Office
 from onrecord.signalling.door_work import Doors
 from onrecord.signalling.leases import keep_alive, renew_leases
+from onrecord.signalling.restart import Restart
 from onrecord.signalling.routes import load_routes
 from onrecord.signalling.rpc import SERVICE_NAME, CallControlServicer
 from onrecord.signalling.settings import SignallingSettings
 from onrecord.signalling.subscriptions import subscriptions
-from onrecord.signalling.switchboard import Switchboard
+from onrecord.signalling.switchboard import Limits, Switchboard
 from onrecord.sip.errors import SipError
 from onrecord.sip.uri import split_host_port
 
@@ -40,16 +42,28 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         facts=facts,
     )
     office = Office(routes, default_pack(), settings.node)
-    switchboard = Switchboard(office, doors, settings.ring_seconds, chassis.draining.is_set)
+    kept = KeptCalls(settings.data / "dialogs.journal", key)
+    limits = Limits(settings.ring_seconds, settings.max_calls)
+    switchboard = Switchboard(office, doors, kept, limits, chassis.draining.is_set)
     socket = SipSocket(
-        _listen(settings), settings.sip_advertise, routes.sources, switchboard.on_sip
+        _listen(settings),
+        settings.sip_advertise,
+        routes.sources,
+        switchboard.on_sip,
+        switchboard.admits,
     )
     switchboard.connect(socket.endpoint, socket.flush)
+    restart = Restart(switchboard, doors.recorders)
+
+    async def start() -> None:
+        await socket.open()
+        restart.begin(kept.all())
 
     async def stop() -> None:
         await switchboard.close(STOP_SECONDS)
         socket.close()
         journal.close()
+        kept.close()
 
     async def renew() -> None:
         await renew_leases(switchboard, doors.recorders, settings.lease_seconds)
@@ -69,9 +83,16 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
             )
         ],
         subscriptions=subscriptions(switchboard),
-        tasks=[facts.run, facts.run_sync, socket.keep_open, renew, name_calls],
+        tasks=[
+            facts.run,
+            facts.run_sync,
+            socket.keep_open,
+            renew,
+            name_calls,
+            restart.close_media,
+        ],
         ready=ready,
-        start=socket.open,
+        start=start,
         stop=stop,
     )
 

@@ -21,6 +21,9 @@ class SignallingSettings(ServiceSettings):
     ledger: str = Field(description="host:port of the consent-ledger's door")
     media: str = Field(description="host:port of the media-recorder's door")
     announcement: str = Field(description="host:port of the announcement's door")
+    max_calls: int = Field(
+        default=2000, gt=0, description="calls at once; more get 503, emergency calls excepted"
+    )
     ring_seconds: float = Field(default=180.0, gt=0, description="how long an agent may ring")
     media_seconds: float = Field(default=2.0, gt=0, description="longest wait for the recorder")
     announce_seconds: float = Field(

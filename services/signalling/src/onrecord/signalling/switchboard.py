@@ -7,26 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
-from onrecord.contracts.event import call_event
+from onrecord.contracts.event import call_event, format_time, parse_time
 from onrecord.contracts.registry import fact_class
 from onrecord.platform.clock import utc_now
 from onrecord.platform.errors import Overloaded
 from onrecord.platform.ids import new_id
-from onrecord.platform.telemetry import get_logger, meter, tracer
+from onrecord.platform.telemetry import continued, get_logger, meter, traceparent, tracer
 from onrecord.signalling import sip_side
+from onrecord.signalling.adapters.kept_calls import KeptCalls
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
 from onrecord.signalling.domain.call import Call
 from onrecord.signalling.domain.inputs import Party
+from onrecord.signalling.domain.kept import KeptCall
 from onrecord.signalling.domain.plan import Office, Plan, Refusal, plan_call
 from onrecord.signalling.door_work import Doors, DoorWork
+from onrecord.signalling.routes import Emergency
 from onrecord.signalling.running import RunningCall
 from onrecord.sip import events as sip
-from onrecord.sip.endpoint import Endpoint
+from onrecord.sip.dialog import Dialog
+from onrecord.sip.endpoint import RETRY_AFTER, Endpoint
+from onrecord.sip.message import Request
 from opentelemetry.trace import use_span
 
 log = get_logger()
@@ -38,6 +46,14 @@ _SESSION_BITS = 62
 """The o-line's session id is a number that must fit a signed 64-bit integer at every peer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long an agent may ring, in seconds, and how many calls may run at once."""
+
+    ring_seconds: float
+    max_calls: int
+
+
 class Switchboard:
     """Takes SIP events by `on_sip` and every other input by `happen`.
 
@@ -45,13 +61,19 @@ class Switchboard:
     """
 
     def __init__(
-        self, office: Office, doors: Doors, ring_seconds: float, is_draining: Callable[[], bool]
+        self,
+        office: Office,
+        doors: Doors,
+        kept: KeptCalls,
+        limits: Limits,
+        is_draining: Callable[[], bool],
     ) -> None:
         self.calls: dict[str, RunningCall] = {}
         self._office = office
         self._doors = doors
+        self._kept = kept
+        self._limits = limits
         self._work = DoorWork(doors, self.happen)
-        self._ring_seconds = ring_seconds
         self._is_draining = is_draining
         self._by_leg: dict[sip.LegId, tuple[RunningCall, Party]] = {}
 
@@ -69,6 +91,39 @@ class Switchboard:
             happening = sip_side.meaning(event, party)
             if happening is not None:
                 self.happen(running, happening)
+        if isinstance(event, sip.Ended | sip.Bye):
+            self._kept.leg_is_over(event.leg)
+
+    def admits(self, request: Request) -> bool:
+        """Whether one more call may come in: always an emergency call, else up to the limit."""
+        if isinstance(self._office.routes.find(request.uri.number), Emergency):
+            return True
+        if not self._endpoint.is_crowded and len(self.calls) < self._limits.max_calls:
+            return True
+        invites.add(1, {"outcome": "overload"})
+        return False
+
+    def take_on(self, kept: KeptCall, seconds: float) -> None:
+        """Go on with a call of an earlier process that was answered so many seconds ago."""
+        answered_at = asyncio.get_running_loop().time() - seconds
+        call = Call.resume(kept.plan(), kept.gate, kept.objections, answered_at)
+        with continued(kept.traceparent):
+            running = self._start(call, parse_time(kept.started_at))
+        running.answered_at, running.traceparent = kept.answered_at, kept.traceparent
+        for party, dialog in kept.dialogs.items():
+            running.legs[party] = self._endpoint.restore(dialog)
+            self._by_leg[running.legs[party]] = running, party
+
+    def give_up(self, kept: KeptCall, seconds: float) -> None:
+        """Hang up both sides of a call of an earlier process and enter its end."""
+        now = asyncio.get_running_loop().time()
+        legs = {party: self._endpoint.restore(dialog) for party, dialog in kept.dialogs.items()}
+        for leg in legs.values():
+            self._endpoint.bye(leg, now)
+        if not kept.is_over:
+            self._enter(kept.call_id, kept.end(seconds), kept.traceparent)
+        self._leave(kept, legs)
+        self._flush()
 
     def happen(self, running: RunningCall, happening: on.Input) -> None:
         """Let something happen to a call, and carry out what follows."""
@@ -82,8 +137,11 @@ class Switchboard:
             self._carry_out(running, effects, now)
 
     async def close(self, seconds: float) -> None:
-        """Hang up what still runs, and let doors and ledger hear of it for so many seconds."""
-        ending = list(self.calls.values())
+        """Hang up what still runs, and let doors and ledger hear of it for so many seconds.
+
+        Emergency calls are not hung up: their media does not pass us, the next process goes on.
+        """
+        ending = [one for one in self.calls.values() if one.call.plan.kind != "emergency"]
         for running in ending:
             self.happen(running, on.HangUpAsked("shutdown"))
         await self._work.close(seconds)
@@ -106,18 +164,25 @@ class Switchboard:
         if isinstance(plan, Refusal):
             log.info("call refused", call=call_id, status=plan.status, reason=plan.reason)
             invites.add(1, {"outcome": plan.reason})
-            headers = (("Retry-After", "10"),) if plan.status == 503 else ()
+            headers = (RETRY_AFTER,) if plan.status == 503 else ()
             self._endpoint.reject(event.leg, plan.status, now, headers=headers)
             return
         invites.add(1, {"outcome": plan.kind})
-        span = tracer().start_span("call", attributes={"call.id": call_id, "call.kind": plan.kind})
-        running = RunningCall(Call(plan), event.leg, utc_now(), span)
-        self.calls[call_id] = running
-        self._by_leg[event.leg] = running, "caller"
-        active.add(1)
-        with use_span(span):
+        running = self._start(Call(plan), utc_now())
+        running.legs["caller"] = event.leg
+        with use_span(running.span):
+            running.traceparent = traceparent()
             log.info("call routed", call=call_id, kind=plan.kind, line=plan.line)
+            # Before its first fact: whatever call.started is on disk, its end will follow.
+            self._kept.keep(self._snapshot(running))
             self._carry_out(running, running.call.begin(now), now)
+
+    def _start(self, call: Call, started_at: datetime) -> RunningCall:
+        attributes = {"call.id": call.plan.call_id, "call.kind": call.plan.kind}
+        running = RunningCall(call, started_at, tracer().start_span("call", attributes=attributes))
+        self.calls[running.id] = running
+        active.add(1)
+        return running
 
     def _plan(self, call_id: str, event: sip.IncomingInvite) -> Plan | Refusal:
         if event.source[0] not in self._office.routes.peers:
@@ -134,39 +199,57 @@ class Switchboard:
                 continue
             if not self._work.carry_out(running, effect):
                 self._carry_out_here(running, effect)
-        for party, leg in running.legs.items():
-            if running.id in self.calls:
+        if running.id in self.calls:
+            for party, leg in running.legs.items():
                 self._by_leg[leg] = running, party
+            self._kept.keep(self._snapshot(running))
         self._flush()
 
     def _carry_out_here(self, running: RunningCall, effect: do.Effect) -> None:
         match effect:
             case do.Enter():
-                self._enter(running, effect)
+                if effect.type == "call.answered":
+                    running.answered_at = format_time(utc_now())
+                self._enter(running.id, effect)
             case do.WatchRinging():
                 loop = asyncio.get_running_loop()
                 running.ring_timer = loop.call_later(
-                    self._ring_seconds, self.happen, running, on.RangTooLong()
+                    self._limits.ring_seconds, self.happen, running, on.RangTooLong()
                 )
             case do.ResumeOutcome(reason):
                 running.resolve_resuming(reason)
             case do.Finish():
                 self._forget(running)
 
-    def _enter(self, running: RunningCall, effect: do.Enter) -> None:
+    def _enter(self, call_id: str, effect: do.Enter, trace: str = "") -> None:
         """Journal a fact; a call is never held up or ended because that failed."""
         try:
             fact = fact_class(effect.type).model_validate(effect.fields)
-            self._doors.facts.record(call_event(running.id, fact, utc_now(), effect.discriminator))
+            event = call_event(call_id, fact, utc_now(), effect.discriminator)
+            self._doors.facts.record(dataclasses.replace(event, traceparent=trace))
         except (Overloaded, OSError, ValueError) as error:
             facts_lost.add(1, {"type": effect.type})
-            log.error("fact lost", call=running.id, type=effect.type, why=type(error).__name__)
+            log.error("fact lost", call=call_id, type=effect.type, why=type(error).__name__)
 
     def _forget(self, running: RunningCall) -> None:
         running.stop_ring_timer()
         self.calls.pop(running.id, None)
         for leg in running.legs.values():
             self._by_leg.pop(leg, None)
-        running.span.set_attribute("call.gate", running.call.gate)
+        self._leave(self._snapshot(running), running.legs)
+        running.span.set_attribute("call.gate", running.call.gate_so_far)
         running.span.end()
         active.add(-1)
+
+    def _snapshot(self, running: RunningCall) -> KeptCall:
+        return running.kept(self._dialogs(running.legs))
+
+    def _leave(self, kept: KeptCall, legs: Mapping[Party, sip.LegId]) -> None:
+        """Keep a call that is over until its hang-ups are answered or given up."""
+        dialogs = self._dialogs(legs)
+        left = dataclasses.replace(kept, is_over=True, dialogs=dialogs)
+        self._kept.keep_until_over(left, [legs[party] for party in dialogs])
+
+    def _dialogs(self, legs: Mapping[Party, sip.LegId]) -> dict[Party, Dialog]:
+        found = {party: self._endpoint.dialog(leg) for party, leg in legs.items()}
+        return {party: dialog for party, dialog in found.items() if dialog is not None}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from onrecord.platform.telemetry import get_logger, meter
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.events import Event
+from onrecord.sip.message import Request
 
 log = get_logger()
 refused_sources = meter().create_counter(
@@ -22,7 +23,8 @@ class SipSocket(asyncio.DatagramProtocol):
     """Runs one `Endpoint` on one UDP socket and opens it again if it closes.
 
     Datagrams from sources outside `sources` are counted and dropped unread. `on_event` is called
-    for each event and may give commands to `endpoint`; `flush` sends what they caused.
+    for each event and may give commands to `endpoint`; `flush` sends what they caused. `admits`
+    says which new calls may come in, as `Endpoint` has it.
     """
 
     def __init__(
@@ -31,9 +33,12 @@ class SipSocket(asyncio.DatagramProtocol):
         advertise: str,
         sources: frozenset[str],
         on_event: Callable[[Event], None],
+        admits: Callable[[Request], bool] | None = None,
     ) -> None:
         self.endpoint = Endpoint(
-            (advertise or listen[0], listen[1]), tokens=lambda: secrets.token_hex(8)
+            (advertise or listen[0], listen[1]),
+            tokens=lambda: secrets.token_hex(8),
+            admits=admits,
         )
         self._listen = listen
         self._sources = sources

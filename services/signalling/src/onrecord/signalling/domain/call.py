@@ -11,7 +11,6 @@ Audio is kept in RECORDING only. Whatever a dependency does, the call reaches UN
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import ClassVar
 
 from onrecord.signalling.domain import effects as do
@@ -20,38 +19,15 @@ from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.negotiation import (
     agent_audio,
     answer_to_caller,
+    direct_offer,
     is_unchanged,
     offer_to_agent,
     voice_of,
 )
+from onrecord.signalling.domain.phase import BEFORE_ANSWER, BEFORE_GATE, Phase
 from onrecord.signalling.domain.plan import PARTIES, Plan
 from onrecord.sip.sdp import Media, SdpError
 
-
-class Phase(Enum):
-    """Where a call stands."""
-
-    OPENING = auto()
-    DIALLING = auto()
-    CONNECTING = auto()
-    ANSWERING = auto()
-    INFORMING = auto()
-    PERMITTING = auto()
-    GATING = auto()
-    RECORDING = auto()
-    PAUSED = auto()
-    UNRECORDED = auto()
-    OVER = auto()
-
-
-_BEFORE_ANSWER = frozenset({Phase.OPENING, Phase.DIALLING, Phase.CONNECTING})
-_BEFORE_GATE = frozenset({Phase.INFORMING, Phase.PERMITTING, Phase.GATING})
-_WAITING_FOR = {
-    Phase.INFORMING: "notice_failed",
-    Phase.PERMITTING: "ledger_unavailable",
-    Phase.GATING: "media_unavailable",
-}
-"""The gate of a call that ends while it waits: who had not answered by then."""
 _CAUSES = {
     404: "not_found", 408: "no_answer", 480: "no_answer", 486: "busy", 487: "no_answer",
     488: "not_acceptable", 600: "busy", 603: "declined", 604: "not_found",
@@ -60,14 +36,14 @@ _BAD_GATEWAY = 502
 
 
 class Call:
-    """The state of one call; `phase` and `gate` may be read, everything else is its own."""
+    """The state of one call; what has no underscore may be read, everything else is its own."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.phase = Phase.OPENING
         self.gate = "not_asked"
         self.media_node = ""
-        self._passes_through = plan.audio is None
+        self.passes_through = plan.audio is None
         self._uses_media = False
         self._dialled = False
         self._media: on.MediaOpened | None = None
@@ -79,6 +55,20 @@ class Call:
         self._permits_asked = 0
         self.objections = 0
         self._effects: list[do.Effect] = []
+
+    @classmethod
+    def resume(cls, plan: Plan, gate: str, objections: int, answered_at: float) -> Call:
+        """Take on a call that passes through, answered at that time under another process."""
+        call = cls(plan)
+        call.phase, call.gate, call.objections = Phase.UNRECORDED, gate, objections
+        call._dialled, call._answered_at = True, answered_at
+        return call
+
+    @property
+    def gate_so_far(self) -> str:
+        """The gate as `call.ended` would have it now: who hangs up before it opens is the cause."""
+        waits = self._uses_media and self._answered_at is not None
+        return "call_ended" if waits and self.gate == "not_asked" else self.gate
 
     def begin(self, now: float) -> list[do.Effect]:
         """Start the call: enter its first facts, then the recorder or, without one, the agent."""
@@ -112,15 +102,15 @@ class Call:
                 self._end(f"{party}_{'lost' if is_lost else 'hung_up'}", 200, now, (other,))
             case on.HungUp(party):
                 self._give_up(480, f"{party}_hung_up", now)
-            case on.CallerCancelled() if self.phase in _BEFORE_ANSWER:
+            case on.CallerCancelled() if self.phase in BEFORE_ANSWER:
                 self._end("caller_cancelled", 487, now, ("agent",))
-            case on.HangUpAsked(cause) if self.phase in _BEFORE_ANSWER:
+            case on.HangUpAsked(cause) if self.phase in BEFORE_ANSWER:
                 self._give_up(480, cause, now)
             case on.HangUpAsked(cause):
                 self._end(cause, 200, now, PARTIES)
             case on.Objected(party, channel):
                 self._object(party, channel, now)
-            case on.Reoffered() | on.ReofferAnswered() | on.ReofferRefused():
+            case on.Reoffered() | on.ReofferAnswered() | on.ReofferRefused() if self._is_settled:
                 self._renegotiate(happening)
             case on.ResumeAsked() if self.phase is not Phase.PAUSED:
                 self._do(do.ResumeOutcome("not_paused"))
@@ -137,7 +127,7 @@ class Call:
             self._do(do.StopMedia("objection"))
             self._end_resuming("objection")
             self.phase = Phase.UNRECORDED
-        elif self.phase in _BEFORE_GATE:
+        elif self.phase in BEFORE_GATE:
             self._do(do.StopMedia("objection"))
             self._without_permit("permit_refused", now)
 
@@ -151,7 +141,7 @@ class Call:
                 self._do(do.Answer(other, body))
             case on.ReofferRefused(_, status):
                 self._do(do.Refuse(other, status))
-            case on.Reoffered(party, body) if self._passes_through and body:
+            case on.Reoffered(party, body) if self.passes_through and body:
                 self._do(do.Reoffer(other, body))
             case on.Reoffered(party, body):
                 known = self.plan.audio if party == "caller" else self._agent
@@ -177,14 +167,14 @@ class Call:
     def _in_dialling(self, happening: on.Input, now: float) -> None:
         match happening:
             case on.AgentRinging(status, reason, body):
-                if self._passes_through:
+                if self.passes_through:
                     self._do(do.RingCaller(status, reason, body))
                 elif body:
                     # Its early media has no way through the recorder: let the phone ring itself.
                     self._do(do.RingCaller(180, "", b""))
                 else:
                     self._do(do.RingCaller(status, reason, b""))
-            case on.AgentAnswered(body) if self._passes_through:
+            case on.AgentAnswered(body) if self.passes_through:
                 self._answer_caller(body, now)
             case on.AgentAnswered(body):
                 self._agree(body, now)
@@ -203,13 +193,18 @@ class Call:
                 answer = answer_to_caller(self.plan.offer, self._agent, ours, session_id)
                 self._our_answer = answer
                 self._answer_caller(answer, now)
-            case on.Failed(outage):
-                self.gate = outage
-                self._give_up(503, outage, now)
+            case on.Failed(outage) if not self.passes_through:
+                self._without_recorder(outage, now)
+            case on.ReofferAnswered("agent", body):
+                self._answer_caller(body, now)
+            case on.ReofferRefused("agent"):
+                self._give_up(503, self.gate, now)
+            case on.Reoffered(party):
+                self._do(do.Refuse(party, 491))
 
     def _in_answering(self, happening: on.Input, now: float) -> None:
         match happening:
-            case on.CallerAcknowledged(body) if self._passes_through:
+            case on.CallerAcknowledged(body) if self.passes_through:
                 if not self.plan.offer:
                     self._do(do.AcknowledgeAgent(body))
                 self.phase = Phase.UNRECORDED
@@ -271,6 +266,11 @@ class Call:
         return self.plan.on_no_permit == "refuse"
 
     @property
+    def _is_settled(self) -> bool:
+        """Whether re-INVITEs are the parties' own: not while the agent is asked to go direct."""
+        return not (self.phase is Phase.CONNECTING and self.passes_through)
+
+    @property
     def _is_resuming(self) -> bool:
         return self.gate == "opened" and self.phase in (Phase.PERMITTING, Phase.GATING)
 
@@ -312,8 +312,17 @@ class Call:
         if self._refuses:
             self._give_up(503 if outage == "media_unavailable" else 403, outage, now)
         else:
-            self._passes_through = True
+            self.passes_through = True
             self._dial(self.plan.offer)
+
+    def _without_recorder(self, outage: on.Outage, now: float) -> None:
+        """The agent answered towards a recorder that is gone: offer it the caller's own media."""
+        self.gate = outage
+        if self._refuses:
+            self._give_up(503, outage, now)
+        else:
+            self.passes_through, self._agent = True, None
+            self._do(do.Reoffer("agent", direct_offer(self.plan.offer, self._our_offer)))
 
     def _without_permit(self, outage: on.Outage, now: float) -> None:
         """After the answer: the parties are joined unrecorded, or the call ends."""
@@ -348,7 +357,6 @@ class Call:
             self._do(do.HangUp(party))
         if self._uses_media:
             self._do(do.CloseMedia())
-        gate = self.gate if self.gate != "not_asked" else _WAITING_FOR.get(self.phase, self.gate)
         self._end_resuming("call_ended")
         answered = self._answered_at is not None
         talked = now - self._answered_at if self._answered_at is not None else 0.0
@@ -357,7 +365,7 @@ class Call:
             "answered": answered,
             "sip_code": status,
             "talk_seconds": round(max(0.0, talked), 3),
-            "gate": gate,
+            "gate": self.gate_so_far,
         }
         self._do(do.Enter("call.ended", fields))
         self._do(do.Finish())

@@ -6,6 +6,7 @@ then answered with what the agent took.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from onrecord.sip import sdp
@@ -14,6 +15,7 @@ from onrecord.sip.sdp import Codec, LocalAudio, Media, SdpError
 VOICE = ("PCMU", "PCMA")
 _KEPT = (*VOICE, "telephone-event")
 _CLOCK_RATE = 8000
+_ORIGIN = re.compile(rb"(?m)^o=(\S+ \S+) (\d+) ([^\r\n]*)")
 
 
 def caller_audio(offer: bytes) -> Media:
@@ -38,6 +40,16 @@ def answer_to_caller(offer: bytes, agent: Media, ours: tuple[str, int], session_
     """Answer the caller with what the agent took, at the recorder's address for the caller."""
     local = LocalAudio(*ours, agent.codecs, session_id, direction=agent.direction)
     return sdp.build_answer(sdp.parse(offer), local)
+
+
+def direct_offer(offer: bytes, before: bytes) -> bytes:
+    """The caller's own `offer` as the next version of what we offered `before` (RFC 3264 §8)."""
+    origin = _ORIGIN.search(before)
+    if origin is None:
+        return offer
+    session, version, address = origin.groups()
+    line = b"o=%s %d %s" % (session, int(version) + 1, address)
+    return re.sub(rb"(?m)^o=[^\r\n]*", lambda _: line, offer, count=1)
 
 
 def voice_of(media: Media) -> Codec | None:
