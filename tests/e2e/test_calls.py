@@ -76,7 +76,7 @@ async def test_hanging_up_during_the_notice_keeps_nothing(stack: RunningStack, w
         call = await lab.id_of_call_after(head)
         verdict = await lab.event(call, "call.verdict")
         assert verdict.fields["verdict"] == "failed"
-        assert verdict.fields["causes"][0] == "notice_failed"
+        assert verdict.fields["causes"][0] == "call_ended"
         await nothing_was_kept(lab, call, {"caller": outgoing, "agent": incoming})
 
 
