@@ -116,7 +116,19 @@ def ended(gate: str) -> Event:
         (
             [*TOLD[:3], event("call.ended", gate="call_ended", cause="signalling_lost")],
             "failed",
-            ("call_ended", "signalling_lost"),
+            ("signalling_lost",),
+            "",
+        ),
+        (
+            [*TOLD[:3], event("call.ended", gate="notice_failed", cause="signalling_lost")],
+            "failed",
+            ("notice_failed",),
+            "",
+        ),
+        (
+            [*TOLD, PERMIT, STARTED, event("call.ended", cause="signalling_lost"), STORED],
+            "partly_recorded",
+            ("signalling_lost",),
             "",
         ),
         ([*TOLD, PERMIT, ENDED], "failed", ("recorder_silent",), ""),

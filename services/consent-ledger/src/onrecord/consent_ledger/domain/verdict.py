@@ -60,7 +60,7 @@ def _judge_recording(call: Call) -> CallVerdict:
     causes = [*call.gaps, *call.pauses, *call.recording_failures]
     if call.objections:
         causes.append("objection")
-    if call.ended is None:
+    if _lost_its_worker(call):
         causes.append(SIGNALLING_LOST)
     if not call.units:
         verdict, causes = "failed", causes or ["nothing_kept"]
@@ -87,14 +87,18 @@ def _rule_against(call: Call) -> str:
 
 def _causes_of_failure(call: Call) -> tuple[str, ...]:
     causes = [*call.notice_failures, *call.refusals, *call.recording_failures]
-    if call.ended is None:
-        causes.append(SIGNALLING_LOST)
-    elif call.ended.gate != _GATE_OPENED:
+    if call.ended is not None and call.ended.gate not in (_GATE_OPENED, _CALL_ENDED):
         causes.insert(0, call.ended.gate)
-        if call.ended.cause == SIGNALLING_LOST:
-            causes.append(SIGNALLING_LOST)
+    elif _lost_its_worker(call):
+        causes.insert(0, SIGNALLING_LOST)
+    elif call.ended is not None and call.ended.gate == _CALL_ENDED:
+        causes.insert(0, _CALL_ENDED)
     # The gate opened but the recorder never said so.
     return _each_once(causes or ["recorder_silent"])
+
+
+def _lost_its_worker(call: Call) -> bool:
+    return call.ended is None or call.ended.cause == SIGNALLING_LOST
 
 
 def _each_once(causes: list[str]) -> tuple[str, ...]:
