@@ -19,7 +19,7 @@ from onrecord.contracts.registry import fact_class
 from onrecord.platform.clock import utc_now
 from onrecord.platform.errors import Overloaded
 from onrecord.platform.ids import new_id
-from onrecord.platform.telemetry import continued, get_logger, meter, traceparent, tracer
+from onrecord.platform.telemetry import continued, get_logger, in_call, meter, traceparent, tracer
 from onrecord.signalling import sip_side
 from onrecord.signalling.adapters.kept_calls import KeptCalls
 from onrecord.signalling.domain import effects as do
@@ -107,7 +107,7 @@ class Switchboard:
         """Go on with a call of an earlier process that was answered so many seconds ago."""
         answered_at = asyncio.get_running_loop().time() - seconds
         call = Call.resume(kept.plan(), kept.gate, kept.objections, answered_at)
-        with continued(kept.traceparent):
+        with continued(kept.traceparent, kept.call_id):
             running = self._start(call, parse_time(kept.started_at))
         running.answered_at, running.traceparent = kept.answered_at, kept.traceparent
         for party, dialog in kept.dialogs.items():
@@ -129,11 +129,11 @@ class Switchboard:
         """Let something happen to a call, and carry out what follows."""
         now = asyncio.get_running_loop().time()
         phase = running.call.phase
-        with use_span(running.span):
+        with use_span(running.span), in_call(running.id):
             effects = running.call.handle(happening, now)
             if running.call.phase is not phase:
                 name = type(happening).__name__
-                log.info("call moved", call=running.id, by=name, phase=running.call.phase.name)
+                log.info("call moved", by=name, phase=running.call.phase.name)
             self._carry_out(running, effects, now)
 
     async def close(self, seconds: float) -> None:
@@ -170,9 +170,9 @@ class Switchboard:
         invites.add(1, {"outcome": plan.kind})
         running = self._start(Call(plan), utc_now())
         running.legs["caller"] = event.leg
-        with use_span(running.span):
+        with use_span(running.span), in_call(running.id):
             running.traceparent = traceparent()
-            log.info("call routed", call=call_id, kind=plan.kind, line=plan.line)
+            log.info("call routed", kind=plan.kind, line=plan.line)
             # Before its first fact: whatever call.started is on disk, its end will follow.
             self._kept.keep(self._snapshot(running))
             self._carry_out(running, running.call.begin(now), now)
