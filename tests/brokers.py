@@ -10,7 +10,6 @@ import importlib.util
 import os
 import shutil
 import subprocess
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +17,8 @@ from typing import Protocol
 from servers import stop, wait_for_port
 
 JARS = "KAFKA_JARS"
+CLUSTER = base64.urlsafe_b64encode(b"onrecord testing").decode().rstrip("=")
+"""A cluster id, as Kafka writes them: 16 bytes."""
 
 
 class Broker(Protocol):
@@ -106,8 +107,7 @@ group.initial.rebalance.delay.ms=0
     def start(self) -> None:
         """Format an empty log folder and start on it."""
         shutil.rmtree(self._logs, ignore_errors=True)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings)]
+        tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._settings)]
         subprocess.run([*self._java, *tool], check=True, capture_output=True, timeout=60)
         self._process = subprocess.Popen(
             [*self._java, "kafka.Kafka", str(self._settings)],
