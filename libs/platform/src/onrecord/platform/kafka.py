@@ -102,7 +102,7 @@ def _broker(
 
 
 class _RecordAttributes(KafkaTelemetrySettingsProvider):
-    """What a span says of its record; of the key nothing: octets are no text, and it is the call."""
+    """What a span says of its record; nothing of the key: it is octets, and names the call."""
 
     def get_consume_attrs_from_message(self, msg: StreamMessage[ConsumerRecord]) -> dict[str, Any]:
         attributes: dict[str, Any] = super().get_consume_attrs_from_message(msg)

@@ -30,6 +30,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 NAME = "onrecord"
 CALL_ID = "onrecord.call_id"
 """The attribute, and the baggage, that names the call."""
+_TRACE_ID = slice(3, 35)
+"""Where the trace's id stands in a traceparent (W3C Trace Context §3.2.2)."""
 
 
 def configure(service: str, node: str, spans: Path | None = None) -> None:
@@ -80,6 +82,15 @@ def traceparent() -> str:
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier.get("traceparent", "")
+
+
+def traceparent_within(parent: str) -> str:
+    """The current span if it belongs to the trace of `parent`, else `parent`.
+
+    For what is done for one call while another one's request happens to be at work.
+    """
+    current = traceparent()
+    return current if current[_TRACE_ID] == parent[_TRACE_ID] else parent
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from onrecord.media_recorder.adapters.unit_keys import LOW, UnitKeys
 from onrecord.media_recorder.domain.gate import State
 from onrecord.media_recorder.recording import CallRecording, OpenPermit
 from onrecord.platform.errors import Unavailable
-from onrecord.platform.telemetry import get_logger
+from onrecord.platform.telemetry import continued, get_logger
 
 log = get_logger()
 LOOK_SECONDS: Final = 1.0
@@ -38,7 +38,8 @@ class KeySupply:
                 if opened is None or (call.gate.state is State.ENDED and not call.unwritten):
                     continue
                 if sum(number >= opened.next_key for number in opened.keys) < LOW:
-                    await self.fetch(opened)
+                    with continued(call.traceparent, call.call):
+                        await self.fetch(opened)
 
     def want(self) -> None:
         """Look for missing unit keys now."""

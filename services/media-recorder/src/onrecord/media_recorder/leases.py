@@ -12,7 +12,7 @@ from onrecord.media_recorder.recorder import Recorder
 from onrecord.media_recorder.watching import News
 from onrecord.platform.clock import monotonic, utc_now
 from onrecord.platform.errors import Refused, Unavailable
-from onrecord.platform.telemetry import get_logger
+from onrecord.platform.telemetry import continued, get_logger
 
 log = get_logger()
 LOOK_SECONDS: Final = 1.0
@@ -57,8 +57,9 @@ class Leases:
             lapsed = monotonic() - renewed - self.lease
             silent = now - max(legs.values(), default=0) / 1e9
             if lapsed > 0 and min(silent, lapsed + self.lease) > self.orphan:
-                log.warning("signalling lost", call=call)
-                await self.operations.close(call, "signalling_lost")
+                with continued(self.recorder.calls[call].traceparent, call):
+                    log.warning("signalling lost", call=call)
+                    await self.operations.close(call, "signalling_lost")
         self._silent = {place for place in self._silent if place[0] in self.recorder.calls}
 
     def _look_at_leg(self, call: str, leg: str, last_ns: int, now: float) -> None:

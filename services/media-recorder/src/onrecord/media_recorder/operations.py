@@ -35,7 +35,7 @@ from onrecord.platform.errors import (
     Refused,
     Unavailable,
 )
-from onrecord.platform.telemetry import get_logger
+from onrecord.platform.telemetry import get_logger, traceparent
 
 log = get_logger()
 PLAY_GRACE: Final = 2.0
@@ -76,13 +76,14 @@ class Operations:
         described = await mover.command(
             "open",
             call=call,
-            tag=first_tag(codecs),
+            tag=first_tag(codecs, traceparent()),
             legs=[_leg(leg) for leg in legs],
             bridge=bridge,
             notice_legs=list(notice_legs),
         )
         if fresh:
-            self._recorder.add(self._succession.begin(call, codecs, described))
+            begun = self._succession.begin(call, codecs, described, traceparent())
+            self._recorder.add(begun)
         self.leases[call] = monotonic()
         ports = {leg: found["port"] for leg, found in described["legs"].items()}
         return str(mover.about["host"]), ports
@@ -187,7 +188,7 @@ class Operations:
         call.epoch, call.k = self._succession.new_epoch(call.call), 0
         opened_at = format_time(utc_now())
         line = call_log.permit_line(opened.signed.payload, opened.signed.signature, opened_at)
-        self._note(call, line)
+        self._note(call, call_log.trace_line(call.traceparent), line)
         if call.failed:
             raise Unavailable("spool_unwritable", "the permit could not be written down")
         call.open(opened)
@@ -269,9 +270,9 @@ class Operations:
         self._note(call, line)
         self._recorder.record_fact(call.call, fact, permit.permit_id)
 
-    def _note(self, call: CallRecording, line: Json) -> None:
+    def _note(self, call: CallRecording, *lines: Json) -> None:
         try:
-            call_log.append(call.log_path, [line])
+            call_log.append(call.log_path, list(lines))
         except OSError as error:
             self._recorder.fail(call, "spool_unwritable", str(error))
 

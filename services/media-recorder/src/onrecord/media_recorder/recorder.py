@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +38,7 @@ from onrecord.media_recorder.watching import News, Watchers
 from onrecord.platform.clock import monotonic, utc_now
 from onrecord.platform.errors import Refused, Unavailable
 from onrecord.platform.facts import FactWriter
-from onrecord.platform.telemetry import get_logger
+from onrecord.platform.telemetry import continued, get_logger, traceparent_within
 
 log = get_logger()
 TICK: Final = 0.02
@@ -201,7 +202,8 @@ class Recorder:
         """Give up recording a call, and say so."""
         if call.failed:
             return
-        log.error("recording failed", call=call.call, cause=cause, why=why)
+        with continued(call.traceparent, call.call):
+            log.error("recording failed", call=call.call, cause=cause, why=why)
         call.failed = True
         call.unwritten.clear()
         call.gate.shut(State.ENDED, 0)
@@ -210,8 +212,11 @@ class Recorder:
         self.watchers.tell(call.call, News("", "failed", cause=cause))
 
     def record_fact(self, call: str, fact: Fact, discriminator: str = "") -> None:
-        """Journal a fact of a call; it reaches the ledger in its turn."""
-        self._facts.record(call_event(call, fact, utc_now(), discriminator))
+        """Journal a fact of a call, in the call's trace; it reaches the ledger in its turn."""
+        known = self.calls.get(call)
+        trace = traceparent_within(known.traceparent) if known else ""
+        event = call_event(call, fact, utc_now(), discriminator)
+        self._facts.record(dataclasses.replace(event, traceparent=trace))
 
     def played(self, call: str, notice: str, leg: str) -> asyncio.Future[Json]:
         """Give what will hold the report of a prompt that is being played."""
@@ -269,7 +274,8 @@ class Recorder:
             for name in await asyncio.to_thread(calls_in, self._succession.spool):
                 if name not in known:
                     cause = self._succession.end_cause(name)
-                    log.warning("spool taken over", call=name, cause=cause)
+                    with continued(self._succession.traceparent(name), name):
+                        log.warning("spool taken over", call=name, cause=cause)
                     self._storing.submit(Job(name, (), cause))
         self.key_supply.want()
         for found in listed:
@@ -286,7 +292,8 @@ class Recorder:
             self.record_fact(found["call"], RecordingFailed(cause="not_taken_over"))
             return
         self.add(call)
-        log.info("call taken over", call=call.call, gate=call.gate.state)
+        with continued(call.traceparent, call.call):
+            log.info("call taken over", call=call.call, gate=call.gate.state)
 
     def _resume(self, call: CallRecording, found: Json) -> None:
         """Bring a call that was taken over to where its signalling left it."""

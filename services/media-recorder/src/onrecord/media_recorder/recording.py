@@ -49,7 +49,8 @@ class CallRecording:
 
     `epoch` and `k` name the units being written: all legs of a call change units together, so that
     a group of units is told from another by these two alone. `skip` is how far an earlier writer
-    got; `detached` means that the mover, and with it the ring, is gone.
+    got; `detached` means that the mover, and with it the ring, is gone. `traceparent` names the
+    span that opened the call: whatever no request asks for is below it.
     """
 
     call: str
@@ -59,6 +60,7 @@ class CallRecording:
     flows: dict[int, str]
     epoch: int
     k: int = 0
+    traceparent: str = ""
     open_permit: OpenPermit | None = None
     used_permits: set[str] = field(default_factory=set)
     skip: dict[int, int] = field(default_factory=dict)

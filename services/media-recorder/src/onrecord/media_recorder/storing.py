@@ -39,7 +39,7 @@ from onrecord.platform.clock import utc_now
 from onrecord.platform.errors import Unavailable
 from onrecord.platform.facts import FactWriter
 from onrecord.platform.objects import ObjectExists, ObjectStore
-from onrecord.platform.telemetry import get_logger
+from onrecord.platform.telemetry import continued, get_logger, tracer
 from onrecord.rtp.storage.sealing import PREFIX_OCTETS, SALT_OCTETS, seal
 from onrecord.rtp.storage.unit import encode_unit
 
@@ -90,18 +90,27 @@ class Storing:
         while True:
             job = await self._jobs.get()
             async with self._locks.setdefault(job.call, asyncio.Lock()):
-                await self._do(job)
+                if job.ended != NOTHING:
+                    await self._do_traced(job)
             if job.ended is not None:
                 self._locks.pop(job.call, None)
                 await self.on_done(job.call)
+
+    async def _do_traced(self, job: Job) -> None:
+        written = CallLog.read(self._spool / job.call / "log")
+        with (
+            continued(written.traceparent, job.call),
+            tracer().start_as_current_span("recording.store"),
+        ):
+            await self._do(job)
 
     async def _do(self, job: Job) -> None:
         try:
             await self._store_units(job.call, job.names)
             # Signalling's Close and `call.ended` may each end a call: the second finds it gone.
-            if job.ended not in {None, NOTHING} and (self._spool / job.call).exists():
+            if job.ended is not None and (self._spool / job.call).exists():
                 await self._store_units(job.call, tuple(left_over(self._spool, job.call)))
-                await self._end(job.call, str(job.ended))
+                await self._end(job.call, job.ended)
         except (Conflict, SpoolDamaged) as error:
             cause = "object_conflict" if isinstance(error, Conflict) else "spool_damaged"
             log.error("recording failed", call=job.call, cause=cause, why=str(error))

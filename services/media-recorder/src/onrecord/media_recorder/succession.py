@@ -11,7 +11,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from onrecord.contracts.event import format_time
 from onrecord.ledger.permit import SignedPermit, verify
-from onrecord.media_recorder.adapters.call_log import CallLog, append, permit_line
+from onrecord.media_recorder.adapters.call_log import CallLog, append, permit_line, trace_line
 from onrecord.media_recorder.adapters.spool import SpoolDamaged, left_over, read_open
 from onrecord.media_recorder.domain.gate import SERVICE, Gate, State
 from onrecord.media_recorder.mover.control import Json
@@ -34,20 +34,23 @@ class Succession:
     hold_seconds: float
     notice_hold_seconds: float
 
-    def begin(self, call: str, codecs: dict[str, LegCodec], described: Json) -> CallRecording:
+    def begin(
+        self, call: str, codecs: dict[str, LegCodec], described: Json, traceparent: str
+    ) -> CallRecording:
         """Make a call that the mover has just opened, or had opened already."""
         flows = {}
         for leg, found in described["legs"].items():
             flows[found["flow"]] = leg
             flows[found["service_flow"]] = SERVICE + leg
         gate = Gate(int(self.hold_seconds * _NS), int(self.notice_hold_seconds * _NS))
-        return CallRecording(call, self.spool, gate, codecs, flows, self.new_epoch(call))
+        epoch = self.new_epoch(call)
+        return CallRecording(call, self.spool, gate, codecs, flows, epoch, traceparent=traceparent)
 
     def adopt(self, described: Json, ring: Ring) -> CallRecording:
         """Make a call as an earlier writer left it: its gate, its keys' numbers, how far it got."""
         tag = json.loads(described["tag"])
         codecs = {leg: LegCodec(**found) for leg, found in tag["codecs"].items()}
-        call = self.begin(described["call"], codecs, described)
+        call = self.begin(described["call"], codecs, described, tag["traceparent"])
         call.used_permits, call.stop_cause = set(tag["used"]), tag["stop_cause"]
         if tag["permit"]:
             signed = SignedPermit(
@@ -80,13 +83,17 @@ class Succession:
         """Say why a call ended that this writer did not see the end of."""
         return CallLog.read(self.spool / call / "log").closed or otherwise
 
+    def traceparent(self, call: str) -> str:
+        """Name the span that opened a call of which only the spool is left."""
+        return CallLog.read(self.spool / call / "log").traceparent
+
     def _keep_permit(self, call: CallRecording, signed: SignedPermit) -> None:
         """Write the permit into the call's log, if its writer died before it could."""
         payload = signed.payload.decode()
         known = CallLog.read(call.log_path).permits
         if all(found["payload"] != payload for found in known):
             line = permit_line(signed.payload, signed.signature, format_time(utc_now()))
-            append(call.log_path, [line])
+            append(call.log_path, [trace_line(call.traceparent), line])
 
     def _written(self, call: str) -> dict[str, int]:
         """Give the last ring position that stands in a spool file, per leg."""
@@ -120,30 +127,24 @@ class Succession:
 
 def tag_of(call: CallRecording, gate: State, signed: SignedPermit | None) -> str:
     """Write down what a successor must know of a call; the mover keeps it."""
-    return _tag(call.codecs, gate, call.used_permits, signed, call.stop_cause)
-
-
-def first_tag(codecs: Mapping[str, LegCodec]) -> str:
-    """Write down what is known of a call that is being opened."""
-    return _tag(codecs, State.WAITING, set(), None, "")
-
-
-def _tag(
-    codecs: Mapping[str, LegCodec],
-    gate: State,
-    used: set[str],
-    signed: SignedPermit | None,
-    stop_cause: str,
-) -> str:
-    permit = None
+    tag = _tag(call.codecs, call.traceparent)
     if signed is not None:
-        permit = {"payload": signed.payload.decode(), "signature": signed.signature.hex()}
-    return json.dumps(
-        {
-            "codecs": {leg: asdict(codec) for leg, codec in codecs.items()},
-            "gate": gate,
-            "used": sorted(used),
-            "permit": permit,
-            "stop_cause": stop_cause,
-        }
-    )
+        tag["permit"] = {"payload": signed.payload.decode(), "signature": signed.signature.hex()}
+    tag |= {"gate": gate, "used": sorted(call.used_permits), "stop_cause": call.stop_cause}
+    return json.dumps(tag)
+
+
+def first_tag(codecs: Mapping[str, LegCodec], traceparent: str) -> str:
+    """Write down what is known of a call that is being opened."""
+    return json.dumps(_tag(codecs, traceparent))
+
+
+def _tag(codecs: Mapping[str, LegCodec], traceparent: str) -> Json:
+    return {
+        "codecs": {leg: asdict(codec) for leg, codec in codecs.items()},
+        "gate": State.WAITING,
+        "used": [],
+        "permit": None,
+        "stop_cause": "",
+        "traceparent": traceparent,
+    }

@@ -38,6 +38,7 @@ class CallLog:
     losses: list[tuple[str, Loss]] = field(default_factory=list)
     units: dict[tuple[str, int, int], SealedUnit] = field(default_factory=dict)
     closed: str | None = None
+    traceparent: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -65,6 +66,8 @@ class CallLog:
                     StoredUnit.model_validate(unit), permit_id, Coverage.load(coverage)
                 )
                 self.units[sealed.unit.leg, sealed.unit.epoch, sealed.unit.k] = sealed
+            case {"traceparent": str(traceparent)}:
+                self.traceparent = traceparent
             case {"closed": cause}:
                 self.closed = self.closed or cause
 
@@ -73,6 +76,11 @@ def permit_line(payload: bytes, signature: bytes, opened_at: str) -> Json:
     """A permit opened the gate."""
     text = {"payload": payload.decode(), "signature": signature.hex(), "opened_at": opened_at}
     return {"permit": text}
+
+
+def trace_line(traceparent: str) -> Json:
+    """What is done for the call in the background is below this span."""
+    return {"traceparent": traceparent}
 
 
 def pause_line(permit_id: str, cause: str, at: str) -> Json:
