@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from onrecord.ledger import permit as permits
 from onrecord.ledger.errors import PermitError
 from onrecord.ledger.keys import key_id
 from onrecord.platform.errors import Denied, InvalidInput, Refused
+from onrecord.platform.telemetry import traceparent
 
 FIRST_UNITS = 240
 """Keys that come with a permit: four legs for an hour, at one unit a minute."""
@@ -58,6 +60,7 @@ class Admissions:
         Raises admission.BadRequest, FactsMissing, and what Appender.append raises.
         """
         admission.check_request(request)
+        cause = traceparent()
 
         def guard(entries: Sequence[StoredEntry], now: datetime) -> Draft | StoredEntry:
             answered = {
@@ -74,7 +77,7 @@ class Admissions:
                 lifetime=self._lifetime,
                 key_id=self._key_id,
             )
-            return open_draft(event)
+            return open_draft(dataclasses.replace(event, traceparent=cause))
 
         entry = await self._appender.append_guarded(f"call/{request.call}", guard)
         content = entry.read()

@@ -23,6 +23,7 @@ from onrecord.contracts.registry import fact_class
 from onrecord.ledger import sealing
 from onrecord.platform.clock import utc_now
 from onrecord.platform.errors import Denied, InvalidInput, NotFound
+from onrecord.platform.telemetry import traceparent
 from pydantic import ValidationError
 
 PSEUDONYM_KEY = "pseudonym/person"
@@ -126,6 +127,7 @@ class Disclosure:
             call=call_id,
             time=format_time(utc_now()),
             fact=fact,
+            traceparent=traceparent(),
         )
         secrets = await self._secrets.ensure(sealing_keys(event).values())
         made = draft(event, secrets, os.urandom)

@@ -6,7 +6,9 @@ The state is a fold of the log: a restarted ledger reads it again and finds what
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from onrecord.consent_ledger.appender import Appender
@@ -19,7 +21,7 @@ from onrecord.consent_ledger.tail import PAGE, follow
 from onrecord.contracts.event import call_event
 from onrecord.platform.clock import monotonic
 from onrecord.platform.errors import Overloaded, Unavailable
-from onrecord.platform.telemetry import get_logger
+from onrecord.platform.telemetry import continued, get_logger, traceparent, tracer
 
 log = get_logger()
 
@@ -32,6 +34,15 @@ class NotDue(LedgerRefusal):
     reason = "not_due"
 
 
+@dataclass(slots=True)
+class _Watched:
+    """An unfinished call: what its log says, when a worker last named it, what its trace is."""
+
+    call: Call
+    heard: float
+    traceparent: str
+
+
 class Verdicts:
     """Watches all unfinished calls. Run `run` as a task."""
 
@@ -40,16 +51,15 @@ class Verdicts:
         self._log = entries
         self._appender = appender
         self._silence = silence
-        self._calls: dict[str, Call] = {}
-        self._heard: dict[str, float] = {}
+        self._calls: dict[str, _Watched] = {}
         self._caught_up = False
 
     def keep_alive(self, calls: Sequence[str]) -> None:
         """A worker says that it still has these calls; calls that are not open are ignored."""
         now = monotonic()
         for call in calls:
-            if call in self._heard:
-                self._heard[call] = now
+            if call in self._calls:
+                self._calls[call].heard = now
 
     async def run(self) -> None:
         """Fold the log and append verdicts until cancelled."""
@@ -60,42 +70,47 @@ class Verdicts:
             if len(page) < PAGE and not self._caught_up:
                 # The clocks of silence start when the past has been read.
                 self._caught_up = True
-                self._heard = dict.fromkeys(self._calls, monotonic())
+                self.keep_alive(list(self._calls))
             if self._caught_up:
                 await self._judge_due()
 
     def _take(self, entry: StoredEntry) -> None:
         if not entry.stream.startswith("call/"):
             return
-        call = self._calls.get(entry.call)
-        if call is None:
+        watched = self._calls.get(entry.call)
+        if watched is None:
             if entry.seq:
                 return  # A late fact of a call that is settled.
-            call = Call(entry.call)
-            self._heard[entry.call] = monotonic()
-        call = apply(call, entry)
-        if is_settled(call):
-            self._calls.pop(entry.call, None)
-            self._heard.pop(entry.call, None)
-        else:
-            self._calls[entry.call] = call
+            watched = _Watched(Call(entry.call), monotonic(), entry.traceparent)
+            self._calls[entry.call] = watched
+        watched.call = apply(watched.call, entry)
+        if is_settled(watched.call):
+            del self._calls[entry.call]
 
     async def _judge_due(self) -> None:
         oldest = monotonic() - self._silence
         due = [
-            (call.id, silent)
-            for call in self._calls.values()
-            if is_due(call, silent=(silent := self._heard[call.id] < oldest))
+            (watched, silent)
+            for watched in self._calls.values()
+            if is_due(watched.call, silent=(silent := watched.heard < oldest))
         ]
         outcomes = await asyncio.gather(
-            *(self._append_verdict(call_id, silent=silent) for call_id, silent in due)
+            *(self._judge(watched, silent=silent) for watched, silent in due)
         )
         for call_id in filter(None, outcomes):
             self._calls.pop(call_id, None)
-            self._heard.pop(call_id, None)
+
+    async def _judge(self, watched: _Watched, *, silent: bool) -> str | None:
+        """Append the call's verdict in the call's trace; gives its id when the verdict stands."""
+        call_id = watched.call.id
+        with (
+            continued(watched.traceparent, call_id),
+            tracer().start_as_current_span("call.judge"),
+        ):
+            return await self._append_verdict(call_id, silent=silent)
 
     async def _append_verdict(self, call_id: str, *, silent: bool) -> str | None:
-        """Append the call's verdict; gives its id when the verdict stands."""
+        cause = traceparent()
 
         def guard(entries: Sequence[StoredEntry], now: datetime) -> Draft | StoredEntry:
             event_id = f"{call_id}:call.verdict"
@@ -105,7 +120,8 @@ class Verdicts:
             call = fold(call_id, entries)
             if not is_due(call, silent=silent):
                 raise NotDue(call_id)
-            return open_draft(call_event(call_id, judge(call), now))
+            verdict = call_event(call_id, judge(call), now)
+            return open_draft(dataclasses.replace(verdict, traceparent=cause))
 
         try:
             entry = await self._appender.append_guarded(f"call/{call_id}", guard)
