@@ -71,7 +71,10 @@ Build = Callable[[S, Chassis], Service]
 
 
 def serve(name: str, settings_class: type[S], build: Build[S]) -> None:
-    """Run a service until SIGTERM or SIGINT; exits 2 on bad settings, 1 when it cannot go on."""
+    """Run a service until SIGTERM or SIGINT.
+
+    Exits 2 when a setting cannot be used, whether read by itself or by `build`; 1 when the service
+    cannot go on."""
     settings = load(settings_class)
     telemetry.configure(name, settings.node, settings.spans)
     try:
@@ -90,7 +93,12 @@ async def _run(name: str, settings: S, build: Build[S]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    service = build(settings, chassis)
+    try:
+        service = build(settings, chassis)
+    except (ValueError, OSError) as error:
+        # A file or a value that the operator has to mend: starting again does not help.
+        log.error("settings cannot be used", why=str(error))
+        raise SystemExit(2) from None
     started = False
 
     def reasons() -> list[str]:
