@@ -74,7 +74,8 @@ def serve(name: str, settings_class: type[S], build: Build[S]) -> None:
     """Run a service until SIGTERM or SIGINT.
 
     Exits 2 when a setting cannot be used, whether read by itself or by `build`; 1 when the service
-    cannot go on."""
+    cannot go on.
+    """
     settings = load(settings_class)
     telemetry.configure(name, settings.node, settings.spans)
     try:
