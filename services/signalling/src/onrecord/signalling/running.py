@@ -29,6 +29,8 @@ _STATES = {
     Phase.OVER: "ending",
 }
 
+_SET_UP = frozenset({Phase.RECORDING, Phase.PAUSED, Phase.UNRECORDED, Phase.OVER})
+
 
 class RunningCall:
     """A call and its ties to the outside; media commands take `media_turn` one after another."""
@@ -75,6 +77,12 @@ class RunningCall:
             objections=call.objections,
             dialogs=dialogs,
         )
+
+    def trace_set_up(self) -> None:
+        """End the span once the call is set up: one of hours would be seen only at its end."""
+        if self.call.phase in _SET_UP and self.span.is_recording():
+            self.span.set_attribute("onrecord.gate", self.call.gate_so_far)
+            self.span.end()
 
     def stop_ring_timer(self) -> None:
         """Ring no longer."""

@@ -19,7 +19,15 @@ from onrecord.contracts.registry import fact_class
 from onrecord.platform.clock import utc_now
 from onrecord.platform.errors import Overloaded
 from onrecord.platform.ids import new_id
-from onrecord.platform.telemetry import continued, get_logger, in_call, meter, traceparent, tracer
+from onrecord.platform.telemetry import (
+    CALL_ID,
+    continued,
+    get_logger,
+    in_call,
+    meter,
+    traceparent,
+    tracer,
+)
 from onrecord.signalling import sip_side
 from onrecord.signalling.adapters.kept_calls import KeptCalls
 from onrecord.signalling.domain import effects as do
@@ -134,6 +142,7 @@ class Switchboard:
             if running.call.phase is not phase:
                 name = type(happening).__name__
                 log.info("call moved", by=name, phase=running.call.phase.name)
+                running.trace_set_up()
             self._carry_out(running, effects, now)
 
     async def close(self, seconds: float) -> None:
@@ -178,7 +187,7 @@ class Switchboard:
             self._carry_out(running, running.call.begin(now), now)
 
     def _start(self, call: Call, started_at: datetime) -> RunningCall:
-        attributes = {"call.id": call.plan.call_id, "call.kind": call.plan.kind}
+        attributes = {CALL_ID: call.plan.call_id, "onrecord.kind": call.plan.kind}
         running = RunningCall(call, started_at, tracer().start_span("call", attributes=attributes))
         self.calls[running.id] = running
         active.add(1)
@@ -237,8 +246,7 @@ class Switchboard:
         for leg in running.legs.values():
             self._by_leg.pop(leg, None)
         self._leave(self._snapshot(running), running.legs)
-        running.span.set_attribute("call.gate", running.call.gate_so_far)
-        running.span.end()
+        running.trace_set_up()
         active.add(-1)
 
     def _snapshot(self, running: RunningCall) -> KeptCall:
