@@ -99,7 +99,9 @@ def in_call(call: str) -> Iterator[None]:
     if not call:
         yield
         return
-    trace.get_current_span().set_attribute(CALL_ID, call)
+    span = trace.get_current_span()
+    if span.is_recording():  # else it has ended or is another process's
+        span.set_attribute(CALL_ID, call)
     with _attached(baggage.set_baggage(CALL_ID, call)):
         yield
 

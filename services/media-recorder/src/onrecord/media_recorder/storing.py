@@ -97,6 +97,9 @@ class Storing:
                 await self.on_done(job.call)
 
     async def _do_traced(self, job: Job) -> None:
+        # Signalling's Close and `call.ended` may each end a call: the second finds it gone.
+        if not job.names and not (self._spool / job.call).exists():
+            return
         written = CallLog.read(self._spool / job.call / "log")
         with (
             continued(written.traceparent, job.call),
@@ -107,8 +110,7 @@ class Storing:
     async def _do(self, job: Job) -> None:
         try:
             await self._store_units(job.call, job.names)
-            # Signalling's Close and `call.ended` may each end a call: the second finds it gone.
-            if job.ended is not None and (self._spool / job.call).exists():
+            if job.ended is not None:
                 await self._store_units(job.call, tuple(left_over(self._spool, job.call)))
                 await self._end(job.call, job.ended)
         except (Conflict, SpoolDamaged) as error:
