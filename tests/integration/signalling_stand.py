@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 import grpc
 import grpc.aio
@@ -20,6 +24,7 @@ from onrecord.api.media_recorder.v1 import media_recorder_pb2_grpc as media_rpc
 from onrecord.platform.lifecycle import Chassis, Service
 from onrecord.signalling.service import build
 from onrecord.signalling.settings import SignallingSettings
+from processes import until
 
 LOOPBACK = "127.0.0.1"
 DEADLINE = 30.0
@@ -97,6 +102,16 @@ class Doors:
                     fields = json.loads(event.fields_json)
                     found[event.event_id] = fields | {"type": event.type, "id": event.event_id}
         return list(found.values())
+
+    def appended(self, kind: str) -> list[str]:
+        """Return the ids of all facts of a type as often as they came."""
+        return [
+            event.event_id
+            for _, request in self.asked
+            if isinstance(request, ledger_pb.AppendRequest)
+            for event in request.events
+            if event.type == kind
+        ]
 
     def fact(self, kind: str) -> dict[str, object]:
         """Return the one fact of a type."""
@@ -182,30 +197,33 @@ def _noting(doors: Doors, name: str, reply: type) -> object:
 
 
 class Stand:
-    """A running signalling service; `doors` are what it talks to."""
+    """A signalling service in this process; `doors` are what it talks to."""
 
-    def __init__(self, folder: Path, *, doors_up: bool) -> None:
+    def __init__(self, folder: Path, *, doors_up: bool, **settings: object) -> None:
+        """`settings` replace those of `_settings`."""
         self.doors = Doors()
         self.folder = folder
         self.sip = free_port()
         self.agent = free_port()
         self.control = free_port(socket.SOCK_STREAM)
+        self.service: Service
         self._doors_port = free_port(socket.SOCK_STREAM)
         self._doors_up = doors_up
+        self._settings = settings
         self._stack = contextlib.AsyncExitStack()
-        self.service: Service
 
-    async def __aenter__(self) -> Stand:
-        address = f"{LOOPBACK}:{self._doors_port}"
+    async def __aenter__(self) -> Self:
         if self._doors_up:
-            server = grpc.aio.server()
-            media_rpc.add_MediaServicer_to_server(_media(self.doors, address), server)
-            announcement_rpc.add_AnnouncementServicer_to_server(_announcement(self.doors), server)
-            ledger_rpc.add_LedgerServicer_to_server(_ledger(self.doors), server)
-            server.add_insecure_port(address)
-            await server.start()
-            self._stack.push_async_callback(server.stop, 0)
-        settings = self._settings(address)
+            await self._stack.enter_async_context(serving(self.doors, self._doors_port))
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._stack.aclose()
+
+    async def start(self) -> None:
+        """Run the service until the stand is left."""
+        settings = SignallingSettings.model_validate(self.settings())
         chassis = Chassis("signalling", settings)
         self._stack.push_async_callback(chassis.close)
         self.service = build(settings, chassis)
@@ -225,31 +243,84 @@ class Stand:
             await asyncio.gather(*tasks, return_exceptions=True)
 
         self._stack.push_async_callback(stop)
-        return self
 
-    async def __aexit__(self, *_exception: object) -> None:
-        await self._stack.aclose()
-
-    def _settings(self, doors: str) -> SignallingSettings:
+    def settings(self) -> dict[str, object]:
+        """What the service is told; short times."""
         routes, key = self.folder / "routes.toml", self.folder / "key"
         routes.write_text(ROUTES.format(agent=self.agent), encoding="utf-8")
         key.write_text("00" * 32, encoding="ascii")
-        return SignallingSettings(
-            node="signalling-t",
-            data=self.folder / "data",
-            sip_listen=f"{LOOPBACK}:{self.sip}",
-            routes=routes,
-            journal_key=key,
-            ledger=doors,
-            media=doors,
-            announcement=doors,
-            ring_seconds=2.0,
-            media_seconds=0.6,
-            announce_seconds=0.8,
-            permit_seconds=0.6,
-            lease_seconds=0.2,
-            keepalive_seconds=0.2,
-        )
+        doors = f"{LOOPBACK}:{self._doors_port}"
+        return {
+            "node": "signalling-t",
+            "data": self.folder / "data",
+            "sip_listen": f"{LOOPBACK}:{self.sip}",
+            "routes": routes,
+            "journal_key": key,
+            "ledger": doors,
+            "media": doors,
+            "announcement": doors,
+            "ring_seconds": 2.0,
+            "media_seconds": 0.6,
+            "announce_seconds": 0.8,
+            "permit_seconds": 0.6,
+            "lease_seconds": 0.2,
+            "keepalive_seconds": 0.2,
+        } | self._settings
+
+
+class ProcessStand(Stand):
+    """The service as a process of its own, to be killed and started again."""
+
+    async def start(self) -> None:
+        """Start the process and wait until it says that it is ready."""
+        http = free_port(socket.SOCK_STREAM)
+        told = self.settings() | {
+            "http_listen": f"{LOOPBACK}:{http}",
+            "grpc_listen": f"{LOOPBACK}:{self.control}",
+        }
+        with (self.folder / "signalling.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "onrecord.signalling", stdout=log, stderr=log,
+                env=os.environ | {f"ONRECORD_{k.upper()}": str(v) for k, v in told.items()},
+            )  # fmt: skip
+        self._stack.push_async_callback(self.kill)
+        await until(lambda: _is_ready(http), DEADLINE)
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the process, by default at once and without a word."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+        await self._process.wait()
+
+    @property
+    def log(self) -> str:
+        """What all its processes wrote."""
+        return (self.folder / "signalling.log").read_text(errors="replace")
+
+
+async def _is_ready(port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+    status = await reader.readline()
+    writer.close()
+    return b" 200 " in status
+
+
+@contextlib.asynccontextmanager
+async def serving(doors: Doors, port: int) -> AsyncIterator[None]:
+    """Serve all doors on one port."""
+    address = f"{LOOPBACK}:{port}"
+    server = grpc.aio.server()
+    media_rpc.add_MediaServicer_to_server(_media(doors, address), server)
+    announcement_rpc.add_AnnouncementServicer_to_server(_announcement(doors), server)
+    ledger_rpc.add_LedgerServicer_to_server(_ledger(doors), server)
+    server.add_insecure_port(address)
+    await server.start()
+    yield
+    await server.stop(0)
 
 
 class Sipp:

@@ -22,8 +22,8 @@ def is_due(call: Call, *, silent: bool) -> bool:
 
     `silent`: the call's worker has not named it for too long, so that `call.ended` is not waited
     for; nor, after the end of a call whose gate was opened, or may have been as the call ended,
-    `recording.started`, which may cross it. A recording that was started is waited for without a limit: the recorder keeps its spool
-    until the units are stored.
+    `recording.started`, which may cross it. A recording that was started is waited for without a
+    limit: the recorder keeps its spool until the units are stored.
     """
     if is_settled(call) or not call.answered:
         return False
