@@ -11,10 +11,12 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 from onrecord.standalone import demo as demonstration
 from onrecord.standalone import present
-from onrecord.standalone.doors import Listener, retrieval
-from onrecord.standalone.errors import StandaloneError
+from onrecord.standalone.doors import Listener, entries_of, retrieval
+from onrecord.standalone.errors import BadRequest, StandaloneError
+from onrecord.standalone.folder import DataFolder
 from onrecord.standalone.present import Printer
 from onrecord.standalone.stack import StackOptions
+from onrecord.standalone.trace import read_spans, traces_of
 from onrecord.standalone.up import run_up
 
 EXIT_CODES = (
@@ -131,6 +133,30 @@ def play(
         await asyncio.to_thread(output.write_bytes, wav)
         printer.document({"call": call, "wav": str(output), "octets": len(wav)})
         printer.line(f"{output}: {len(wav)} octets")
+
+    printer = Printer(as_json=as_json)
+    _run(work(), printer)
+
+
+@app.command(epilog=EXIT_CODES)
+def trace(call: CallId, *, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Show what each service did for a call, and when: its spans as a tree, its facts among them.
+
+    Times are milliseconds since the first span and how long each took. The ledger names the traces
+    of the call; the spans stand in DIR/spans, of each service the newest 20 to 40 MB.
+    """
+
+    async def work() -> None:
+        entries = await entries_of(data, call)
+        if not entries:
+            raise BadRequest(f"the ledger has no call {call}: `onrecord calls` lists them")
+        folder = DataFolder(data.absolute()).spans
+        traces = traces_of(entries, await asyncio.to_thread(read_spans, folder))
+        if not traces:
+            raise BadRequest(f"{folder} has no span of call {call}: it is too old or too new")
+        printer.document({"call": call, "traces": list(map(present.trace_document, traces))})
+        for line in (line for trace in traces for line in present.trace_lines(trace)):
+            printer.line(line)
 
     printer = Printer(as_json=as_json)
     _run(work(), printer)

@@ -1,4 +1,4 @@
-"""Retrieval's door as the `onrecord` command uses it: found by the data folder, errors worded."""
+"""The doors that the `onrecord` command uses: found by the data folder, errors worded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as ledger_pb
+from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as ledger_rpc
 from onrecord.api.retrieval.v1 import retrieval_pb2 as pb
 from onrecord.api.retrieval.v1 import retrieval_pb2_grpc as rpc
+from onrecord.contracts.entry import Entry
 from onrecord.platform.grpc import channel
 from onrecord.platform.settings import ServiceSettings
 from onrecord.standalone.endpoints import read_endpoints
@@ -73,19 +76,37 @@ async def retrieval(data: Path) -> AsyncIterator[RetrievalDoor]:
         yield RetrievalDoor(rpc.RetrievalStub(opened))
 
 
+async def entries_of(data: Path, call: str) -> list[Entry]:
+    """What the ledger of the stack on this data folder has of a call: its facts, then accesses.
+
+    Raises a `StandaloneError`.
+    """
+    address = read_endpoints(data)["grpc.consent-ledger"]
+    async with channel(address, ServiceSettings()) as opened:
+        stub: ledger_rpc.LedgerAsyncStub = ledger_rpc.LedgerStub(opened)
+        with _in_words("consent-ledger"):
+            return [
+                Entry.from_canonical(found.canonical, {}, found.traceparent)
+                for stream in (f"call/{call}", f"recording/{call}")
+                async for found in stub.Read(
+                    ledger_pb.ReadRequest(stream=stream), timeout=REPLY_SECONDS
+                )
+            ]
+
+
 @contextmanager
-def _in_words() -> Iterator[None]:
+def _in_words(service: str = "retrieval") -> Iterator[None]:
     """Turn a gRPC status into an error that a person can act on."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise _error(error) from error
+        raise _error(service, error) from error
 
 
-def _error(error: grpc.aio.AioRpcError) -> StandaloneError:
+def _error(service: str, error: grpc.aio.AioRpcError) -> StandaloneError:
     detail = error.details() or error.code().name.lower()
     if error.code() in _GONE:
-        return NotRunning(f"retrieval does not answer ({detail}): see its log in DIR/logs")
+        return NotRunning(f"{service} does not answer ({detail}): see its log in DIR/logs")
     if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
         return BadRequest(detail)
     return Refused(detail)

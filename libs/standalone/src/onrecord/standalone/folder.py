@@ -60,6 +60,11 @@ class DataFolder:
         return self.root / "spool"
 
     @property
+    def spans(self) -> Path:
+        """Ended spans as JSON lines, a file for each service."""
+        return self.root / "spans"
+
+    @property
     def mongo(self) -> Path:
         """The embedded MongoDB-wire server's files."""
         return self.root / "mongo"

@@ -78,6 +78,7 @@ class StackPlan:
             "PERMIT_PUBLIC_KEY": str(self.keys.permit_public),
             "JOURNAL_KEY": str(self.keys.journal),
             "SPOOL": str(self.folder.spool),
+            "SPANS": str(self.folder.spans),
             # Relative to the data folder, where every process runs: a socket's path is short
             # (108 octets), a data folder's may not be.
             "MOVER": MOVER_SOCKET,

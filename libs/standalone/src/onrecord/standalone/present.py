@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onrecord.api.retrieval.v1 import retrieval_pb2 as pb
+from onrecord.standalone.trace import Trace
 from rich.console import Console
 from rich.table import Table
 
@@ -120,6 +121,22 @@ def timeline_document(entry: pb.TimelineEntry) -> dict[str, Any]:
         "fields": json.loads(entry.fields_json or "{}"),
         "sealed": list(entry.sealed),
     }
+
+
+def trace_document(trace: Trace) -> dict[str, Any]:
+    """A trace for programs."""
+    roots = [root.document() for root in trace.roots]
+    return {"trace_id": trace.trace_id, "began": trace.began.isoformat(), "roots": roots}
+
+
+def trace_lines(trace: Trace) -> Iterator[str]:
+    """A trace for people: start and duration in milliseconds, then the tree."""
+    yield f"trace {trace.trace_id}, began {trace.began.isoformat()}"
+    for root in trace.roots:
+        for depth, node in root.walk():
+            took = "" if node.duration is None else f"{node.duration:.1f}"
+            what = f"{node.service}: {node.name}" if node.service else f"= {node.name}"
+            yield f"{node.start:10.1f} {took:>9}  {'  ' * depth}{what}"
 
 
 def in_short(fields: Mapping[str, Any], sealed: Iterable[str] = ()) -> str:
