@@ -33,6 +33,8 @@ skipped = meter().create_counter("onrecord_events_skipped", description="events 
 
 Handler = Callable[[Entry], Awaitable[None]]
 TRIES = 3
+METADATA_MS = 3000
+"""How long partitions that were added go unnoticed; the client's own default is five minutes."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def _broker(
         client_id=f"{group}-{settings.node}",
         middlewares=[_spans(subscriptions)],
         logger=None,
+        # A broker that came back empty may have other partitions than the ones assigned before.
+        metadata_max_age_ms=METADATA_MS,
         graceful_timeout=settings.drain_seconds,
         acks="all",
         enable_idempotence=settings.kafka_idempotence,
