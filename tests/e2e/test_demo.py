@@ -7,7 +7,7 @@ import subprocess
 import wave
 from pathlib import Path
 
-from onrecord.standalone.checks import ANY_CALL, RECORDED_CALL
+from onrecord.standalone.checks import ANY_CALL, RECORDED_CALL, UNRECORDED_CALL
 from stack import ONRECORD, show_logs
 
 
@@ -27,7 +27,9 @@ def test_the_demo_keeps_every_promise(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1, done.stdout
     result = json.loads(done.stdout)
     assert result["verdict"] == "recorded"
-    assert result["checks"] == dict.fromkeys([*ANY_CALL, *RECORDED_CALL, "nothing_died"], True)
+    unrecorded = [f"unrecorded_{name}" for name in ANY_CALL | UNRECORDED_CALL]
+    expected = [*ANY_CALL, *RECORDED_CALL, *unrecorded, "nothing_died"]
+    assert result["checks"] == dict.fromkeys(expected, True)
     assert done.returncode == 0
     with wave.open(result["wav"]) as file:
         assert (file.getnchannels(), file.getframerate()) == (2, 8000)

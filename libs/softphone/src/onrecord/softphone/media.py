@@ -48,6 +48,7 @@ class MediaSession(asyncio.DatagramProtocol):
     """Sends a frame every 20 ms once it is started, speech where there is some, else silence.
 
     `sent` and `received` are in the order of the wire and grow until the session is closed.
+    `address` is where it listens, `remote` where the far side's SDP told it to send.
     """
 
     def __init__(self, codec: str, seed: random.Random) -> None:
@@ -59,7 +60,8 @@ class MediaSession(asyncio.DatagramProtocol):
         self.first_received = asyncio.Event()
         self._payload_type = 0
         self._event_type: int | None = None
-        self._remote: tuple[str, int] | None = None
+        self.address: tuple[str, int] | None = None
+        self.remote: tuple[str, int] | None = None
         self._ssrc = seed.getrandbits(32)
         self._sequence = seed.getrandbits(16)
         self._timestamp = seed.getrandbits(32)
@@ -76,7 +78,7 @@ class MediaSession(asyncio.DatagramProtocol):
             transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, 0))
             port: int = transport.get_extra_info("sockname")[1]
             if port % 2 == 0:
-                self._transport = transport
+                self._transport, self.address = transport, (host, port)
                 return port
             transport.close()
 
@@ -94,7 +96,7 @@ class MediaSession(asyncio.DatagramProtocol):
     ) -> None:
         """Use what was negotiated from now on; called again when it changes."""
         self.codec, self._payload_type, self._event_type = codec, payload_type, event_type
-        self._remote = remote
+        self.remote = remote
 
     def start(self) -> None:
         """Begin to send; a second start changes nothing."""
@@ -156,8 +158,8 @@ class MediaSession(asyncio.DatagramProtocol):
         )
         self._sequence = (self._sequence + 1) % _SEQUENCES
         self._timestamp = (self._timestamp + FRAME_SAMPLES) % _TIMESTAMPS
-        if self._transport is not None and self._remote is not None:
-            self._transport.sendto(build(packet), self._remote)
+        if self._transport is not None and self.remote is not None:
+            self._transport.sendto(build(packet), self.remote)
             self._remember(self.sent, _seen(packet)._replace(speech=item is not None))
         if not self._queue:
             self._silent.set()

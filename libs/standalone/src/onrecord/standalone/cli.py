@@ -171,10 +171,11 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Place one real call from end to end and check every promise about it.
+    """Place two real calls from end to end and check every promise about them.
 
-    Starts a stack, lets two telephones call each other through it, then reads spool, object store,
-    ledger and Kafka, and compares with what was said. Fails when one check does not hold.
+    Starts a stack, lets two telephones call each other through it, first recorded, then on the
+    unrecorded route, reads spool, object store, ledger and Kafka, and compares with what was said.
+    Fails when one check does not hold.
     """
     printer = Printer(as_json=as_json)
     holds = _run(demonstration.run(data, keep=keep, printer=printer), printer)

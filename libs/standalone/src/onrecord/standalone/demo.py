@@ -1,4 +1,4 @@
-"""`onrecord demo`: one real call from end to end, then every promise about it is checked."""
+"""`onrecord demo`: a recorded call from end to end and one that must not be, both checked."""
 
 from __future__ import annotations
 
@@ -6,45 +6,43 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from onrecord.contracts.entry import Entry
-from onrecord.softphone import CallEndedEarly, PhoneCall, Softphone
-from onrecord.softphone.audio import payloads_of_wav, silence
-from onrecord.standalone import present
-from onrecord.standalone.checks import ANY_CALL, RECORDED_CALL, Finding, run_checks
+from onrecord.softphone import PhoneCall, Softphone
+from onrecord.standalone import dialogue, present
+from onrecord.standalone.checks import (
+    ANY_CALL,
+    RECORDED_CALL,
+    UNRECORDED_CALL,
+    Finding,
+    run_checks,
+)
 from onrecord.standalone.checks.observed import Observed, PhoneTape, Release
 from onrecord.standalone.checks.reader import Places, log_head, observe
+from onrecord.standalone.dialogue import awaited
 from onrecord.standalone.doors import Listener, RetrievalDoor, retrieval
-from onrecord.standalone.errors import Refused, StandaloneError
+from onrecord.standalone.errors import Refused
 from onrecord.standalone.follow import CallFollower, following
 from onrecord.standalone.present import Printer
 from onrecord.standalone.routes import routes_text
 from onrecord.standalone.stack import Stack, StackOptions
 
 DIALLED = "02079460999"
+UNRECORDED_DIALLED = f"9{DIALLED}"
 CALLER = "02079460123"
+PRIVATE = (DIALLED, CALLER)
 LISTENER = Listener(person="demo-listener", purpose="quality")
-CODEC = "PCMU"
-
-ANSWER_SECONDS = 10.0
-GATE_SECONDS = 30.0
-SPEECH_SECONDS = 30.0
 VERDICT_SECONDS = 60.0
 INDEX_SECONDS = 30.0
 SEARCHED = 50
-T = TypeVar("T")
-_PAUSE_FRAMES = 15
-_OPENED_OR_NOT = frozenset({"recording.started", "permit.refused", "notice.failed"})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the demo shows at its end."""
+    """What the demo shows at its end: the recorded call, and what was found of both."""
 
     call: str
     verdict: str
@@ -53,15 +51,15 @@ class Outcome:
 
     @property
     def holds(self) -> bool:
-        """Whether the call was recorded and every check holds."""
+        """Whether the first call was recorded and every check of both holds."""
         return self.verdict == "recorded" and all(finding.holds for finding in self.findings)
 
 
 async def run(data: Path | None, *, keep: bool, printer: Printer) -> bool:
     """Run the demo on a data folder, or on a temporary one that is removed unless `keep`.
 
-    True when the call was recorded and every check holds. Raises `StandaloneError` when the stack
-    does not come up or the call does not come about.
+    True when the first call was recorded and every check of both holds. Raises `StandaloneError`
+    when the stack does not come up or a call does not come about.
     """
     folder = data or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="onrecord-demo-"))
     is_temporary = data is None and not keep
@@ -83,7 +81,7 @@ async def run(data: Path | None, *, keep: bool, printer: Printer) -> bool:
 
 
 async def _run(folder: Path, wavs: Path, printer: Printer) -> Outcome:
-    async with Softphone(user="agent", codecs=(CODEC,)) as agent:
+    async with Softphone(user="agent", codecs=(dialogue.CODEC,)) as agent:
         options = StackOptions(folder, await asyncio.to_thread(_write_routes, folder, agent))
         began = time.monotonic()
         printer.progress("starting five services, the media mover and the embedded servers")
@@ -100,60 +98,62 @@ def _write_routes(folder: Path, agent: Softphone) -> Path:
 
 
 async def _demonstrate(stack: Stack, agent: Softphone, wavs: Path, printer: Printer) -> Outcome:
-    host, _, port = stack.endpoints["sip_udp"].rpartition(":")
     timeline = _Timeline(printer)
     async with (
         following(stack.endpoints["kafka"], timeline.tell) as follower,
-        Softphone(user="caller", codecs=(CODEC,)) as caller,
+        Softphone(user="caller", codecs=(dialogue.CODEC,)) as caller,
         retrieval(stack.folder.root) as door,
     ):
-        head = await log_head(stack.mongo_uri)
-        timeline.begin()
-        outgoing = await caller.call(DIALLED, (host, int(port)), caller=CALLER)
-        incoming = await _awaited(agent.next_call(ANSWER_SECONDS), "the agent was not called")
-        call = await _talk(follower, head, outgoing, incoming)
-        verdict = await _awaited(
-            follower.event(call, frozenset({"call.verdict"}), VERDICT_SECONDS), "no verdict came"
-        )
-        release = await _listen(door, call)
-        seen = await _observe(stack, call, {"caller": outgoing, "agent": incoming}, release)
-    wav = wavs / f"{call}.wav"
-    if release is not None:
-        await asyncio.to_thread(wav.write_bytes, release.wav)
-    findings = [*run_checks(seen, ANY_CALL | RECORDED_CALL), _nothing_died(stack)]
-    outcome = Outcome(call, verdict.fields["verdict"], wav, findings)
-    _tell(outcome, seen, printer)
-    return outcome
+        bench = _Bench(stack, caller, agent, follower, timeline)
+        recorded, phones = await bench.place(DIALLED, dialogue.recorded)
+        release = await _listen(door, recorded)
+        seen = await _observe(stack, recorded, phones, PRIVATE, release)
+        findings = run_checks(seen, ANY_CALL | RECORDED_CALL)
+        wav = wavs / f"{recorded}.wav"
+        if release is not None:
+            await asyncio.to_thread(wav.write_bytes, release.wav)
+        _tell(seen, findings, wav, printer)
+
+        printer.line("")
+        printer.line("The same phones on the unrecorded route:")
+        unrecorded, phones = await bench.place(UNRECORDED_DIALLED, dialogue.unrecorded)
+        unseen = await _observe(stack, unrecorded, phones, PRIVATE)
+        more = run_checks(unseen, ANY_CALL | UNRECORDED_CALL)
+        _tell(unseen, more, None, printer)
+    findings += [replace(finding, name=f"unrecorded_{finding.name}") for finding in more]
+    died = _nothing_died(stack)
+    _tell_finding(died, printer)
+    return Outcome(recorded, verdict_of(seen), wav, [*findings, died])
 
 
-async def _talk(follower: CallFollower, head: int, outgoing: PhoneCall, incoming: PhoneCall) -> str:
-    """Both speak at once during the notices, then one after the other; the caller hangs up.
+Script = Callable[[CallFollower, int, dict[str, PhoneCall]], Awaitable[str]]
 
-    The call is the first one in the log after `head`.
-    """
-    incoming.ring()
-    incoming.answer()
-    incoming.say(_speech("agent-early"))
-    await _awaited(outgoing.wait_answered(ANSWER_SECONDS), "the call was not answered")
-    outgoing.say(_speech("caller-early"))
-    call = await _awaited(
-        follower.call_started_after(head, GATE_SECONDS), "call.started was not published"
-    )
-    await _awaited(follower.event(call, _OPENED_OR_NOT, GATE_SECONDS), "recording did not start")
-    outgoing.say(_speech("caller"))
-    await outgoing.wait_said(SPEECH_SECONDS)
-    incoming.say(_speech("agent"))
-    await incoming.wait_said(SPEECH_SECONDS)
-    outgoing.say([silence(CODEC)] * _PAUSE_FRAMES)
-    await outgoing.wait_said(SPEECH_SECONDS)
-    outgoing.hang_up()
-    await _awaited(incoming.wait_over(ANSWER_SECONDS), "the agent was not told of the end")
-    return call
+
+@dataclass(frozen=True)
+class _Bench:
+    """A stack and two phones, and who follows what they cause."""
+
+    stack: Stack
+    caller: Softphone
+    agent: Softphone
+    follower: CallFollower
+    timeline: _Timeline
+
+    async def place(self, number: str, script: Script) -> tuple[str, dict[str, PhoneCall]]:
+        """Place a call, let the phones do what the script says, wait for the verdict."""
+        host, _, port = self.stack.endpoints["sip_udp"].rpartition(":")
+        head = await log_head(self.stack.mongo_uri)
+        self.timeline.begin()
+        phones = await dialogue.dial(self.caller, self.agent, number, CALLER, (host, int(port)))
+        call = await script(self.follower, head, phones)
+        verdict = self.follower.event(call, frozenset({"call.verdict"}), VERDICT_SECONDS)
+        await awaited(verdict, "no verdict came")
+        return call, phones
 
 
 async def _listen(door: RetrievalDoor, call: str) -> Release | None:
     """Play the call as a supervisor would; None when it has no audio."""
-    await _awaited(_indexed(door, call), "retrieval does not list the call")
+    await awaited(_indexed(door, call), "retrieval does not list the call")
     pieces, first_octet_ns = [], 0
     try:
         async for piece in door.audio(call, LISTENER):
@@ -175,25 +175,34 @@ async def _indexed(door: RetrievalDoor, call: str) -> None:
 
 
 async def _observe(
-    stack: Stack, call: str, calls: dict[str, PhoneCall], release: Release | None
+    stack: Stack,
+    call: str,
+    phones: dict[str, PhoneCall],
+    private: tuple[str, ...],
+    release: Release | None = None,
 ) -> Observed:
     places = Places(
         stack.mongo_uri, stack.endpoints["kafka"], stack.endpoints.objects, stack.folder.spool
     )
-    tapes = {party: tape(phone_call) for party, phone_call in calls.items()}
-    return await observe(places, call, tapes, release, (DIALLED, CALLER))
+    tapes = {party: tape(phone) for party, phone in phones.items()}
+    return await observe(places, call, tapes, release, private)
 
 
 def tape(call: PhoneCall) -> PhoneTape:
     """What a phone's call looked like, once it is over."""
+    media = call.media
     return PhoneTape(
-        tuple(call.media.sent), tuple(call.media.received), call.ended_ns or time.time_ns()
+        tuple(media.sent),
+        tuple(media.received),
+        call.ended_ns or time.time_ns(),
+        media.address,
+        media.remote,
     )
 
 
-def _speech(name: str) -> list[bytes]:
-    data = resources.files("onrecord.standalone").joinpath("speech", f"{name}.wav").read_bytes()
-    return payloads_of_wav(data, CODEC)
+def verdict_of(seen: Observed) -> str:
+    """The call's verdict; empty without one."""
+    return next((str(entry.fields["verdict"]) for entry in seen.of_type("call.verdict")), "")
 
 
 def _nothing_died(stack: Stack) -> Finding:
@@ -201,14 +210,6 @@ def _nothing_died(stack: Stack) -> Finding:
     died = stack.restarts
     text = f"restarted: {died}" if died else f"{len(stack.endpoints.pids)} processes ran throughout"
     return Finding("nothing_died", not died, text)
-
-
-async def _awaited(work: Awaitable[T], what_failed: str) -> T:
-    """Turn a passed deadline into an error that says what did not happen."""
-    try:
-        return await work
-    except (TimeoutError, CallEndedEarly) as error:
-        raise StandaloneError(f"{what_failed} ({error or 'in time'})") from error
 
 
 class _Timeline:
@@ -229,15 +230,21 @@ class _Timeline:
         self._printer.line(f"{since:6.2f} s  {entry.index:>4}  {entry.type:<18}  {what}")
 
 
-def _tell(outcome: Outcome, seen: Observed, printer: Printer) -> None:
+def _tell(seen: Observed, findings: list[Finding], wav: Path | None, printer: Printer) -> None:
     places = [f"{p.topic}/{p.partition}/{p.offset}" for p in seen.published]
+    verdict = verdict_of(seen)
     printer.line("")
-    printer.line(f"call      {outcome.call}")
-    printer.line(f"verdict   {outcome.verdict}", present.verdict_styles()[outcome.verdict])
-    printer.line(f"audio     {outcome.wav}")
+    printer.line(f"call      {seen.call}")
+    printer.line(f"verdict   {verdict}", present.verdict_styles().get(verdict, ""))
+    if wav is not None:
+        printer.line(f"audio     {wav}")
     printer.line(f"ledger    entries {', '.join(str(e.index) for e in seen.entries)}")
     printer.line(f"kafka     {places[0]} … {places[-1]}" if places else "kafka     nothing")
     printer.line("")
-    for finding in outcome.findings:
-        mark, style = ("holds", "green") if finding.holds else ("BROKEN", "red")
-        printer.line(f"{mark:<7} {finding.name:<26} {finding.text}", style)
+    for finding in findings:
+        _tell_finding(finding, printer)
+
+
+def _tell_finding(finding: Finding, printer: Printer) -> None:
+    mark, style = ("holds", "green") if finding.holds else ("BROKEN", "red")
+    printer.line(f"{mark:<7} {finding.name:<26} {finding.text}", style)

@@ -12,7 +12,9 @@ from onrecord.contracts.entry import Entry, MalformedEntry
 from onrecord.standalone.checks.reader import every_partition
 
 _POLL_MS = 100
-_RETRY_SECONDS = 0.2
+_BACKOFF_MS = 500
+"""Between its tries while the broker is away, which it makes by itself and reports to nobody."""
+_RETRY_SECONDS = 0.5
 
 
 class CallFollower:
@@ -48,6 +50,7 @@ class CallFollower:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=50,
+                retry_backoff_ms=_BACKOFF_MS,
             )
             try:
                 await consumer.start()

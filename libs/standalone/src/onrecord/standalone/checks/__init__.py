@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from onrecord.contracts.entry import MalformedEntry
 from onrecord.ledger.errors import LedgerError
 from onrecord.rtp.errors import RtpError
-from onrecord.standalone.checks import audio, log, permits, projection
+from onrecord.standalone.checks import audio, log, permits, projection, unrecorded
 from onrecord.standalone.checks.observed import Broken, Observed
 
 Check = Callable[[Observed], str]
@@ -48,6 +48,15 @@ RECORDED_CALL: dict[str, Check] = {
     "access_before_release": log.access_before_release,
 }
 """What holds besides for a call that was recorded and whose audio was released."""
+
+UNRECORDED_CALL: dict[str, Check] = {
+    "media_past_us": unrecorded.media_past_us,
+    "rule_named": unrecorded.rule_named,
+    "no_recorder": unrecorded.no_recorder,
+    "no_far_number": unrecorded.no_far_number,
+    "nothing_kept": unrecorded.nothing_kept,
+}
+"""What holds besides for a call on the unrecorded route."""
 
 
 @dataclass(frozen=True)

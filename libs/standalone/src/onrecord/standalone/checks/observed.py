@@ -54,11 +54,16 @@ class Published:
 
 @dataclass(frozen=True)
 class PhoneTape:
-    """What one party's phone sent and received, and when its call was over (UTC ns)."""
+    """What one party's phone sent and received, and when its call was over (UTC ns).
+
+    `listens_on` is the address of its own SDP, `sends_to` that of the SDP it was given.
+    """
 
     sent: tuple[MediaFrame, ...]
     received: tuple[MediaFrame, ...]
     ended_ns: int
+    listens_on: tuple[str, int] | None = None
+    sends_to: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)

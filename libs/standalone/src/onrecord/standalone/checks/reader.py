@@ -79,7 +79,7 @@ async def observe_all(
             log,
             tuple(entries[call]),
             tuple(records[call]),
-            await _objects(places.objects, entries[call]),
+            await _objects(places.objects, call, entries[call]),
             keys[call],
             await asyncio.to_thread(_left_in_spool, places.spool, call),
             tapes,
@@ -182,11 +182,13 @@ def _place(record: Published) -> tuple[str, int]:
     return entry.stream, entry.seq
 
 
-async def _objects(url: str, entries: list[LoggedEntry]) -> dict[str, bytes]:
+async def _objects(url: str, call: str, entries: list[LoggedEntry]) -> dict[str, bytes]:
     """The bodies of all objects that the call's entries name; a missing one is left out."""
     stored = [logged.entry for logged in entries if logged.entry.type == "recording.stored"]
     keys = [unit["object_key"] for entry in stored for unit in entry.fields["units"]]
     keys += [e.fields["manifest_key"] for e in stored if e.fields.get("manifest_key")]
+    # A folder shows as well what no entry names.
+    keys += [key for key in await asyncio.to_thread(_in_folder, url, call) if key not in keys]
     store = open_store(url)
     bodies = {}
     try:
@@ -198,6 +200,13 @@ async def _objects(url: str, entries: list[LoggedEntry]) -> dict[str, bytes]:
     finally:
         await store.close()
     return bodies
+
+
+def _in_folder(url: str, call: str) -> list[str]:
+    root = Path(url)
+    # What begins with a dot is no object: a writer died before it gave the file its name.
+    files = (path for path in (root / call).rglob("[!.]*") if path.is_file())
+    return [str(path.relative_to(root)) for path in files]
 
 
 def _left_in_spool(spool: Path, call: str) -> tuple[str, ...]:
