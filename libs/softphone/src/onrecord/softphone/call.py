@@ -37,7 +37,8 @@ class PhoneCall:
     """A call placed or received by a `Softphone`, which makes these.
 
     `ending` is empty while the call lives, then one of `hung_up` (by us), `far_side_hung_up`,
-    `cancelled`, `rejected <status>` and `timed_out`.
+    `cancelled`, `rejected <status>` and `timed_out`. Times are UTC in nanoseconds; `began_ns` is
+    when the INVITE was made or came in, the others are None until then.
     """
 
     def __init__(self, phone: Phone, leg: LegId, number: str, media: MediaSession) -> None:
@@ -46,6 +47,8 @@ class PhoneCall:
         self.number = number
         self.media = media
         self.ending = ""
+        self.began_ns = time.time_ns()
+        self.answered_ns: int | None = None
         self.ended_ns: int | None = None
         self._phone = phone
         self._ringing = asyncio.Event()
@@ -122,6 +125,7 @@ class PhoneCall:
 
     def is_up(self) -> None:
         """The call was answered."""
+        self.answered_ns = self.answered_ns or time.time_ns()
         self._answered.set()
         self.media.start()
 
