@@ -95,6 +95,16 @@ ANSWERS_AND_HANGS_UP = (
     'check_it="true" assign_to="1"/></action></recv>',
 )
 
+ACCEPTS = message(
+    f"SIP/2.0 200 OK\n{REPLY}\n{CONTACT}\nContent-Type: application/sdp\n"
+    f"Content-Length: [len]\n\n{SDP}"
+)
+ANSWERS_TWICE = (
+    f'<recv request="INVITE"/>{RINGING}{ACCEPTS}<recv request="ACK"/><recv request="INVITE"/>'
+    + ACCEPTS.replace(REPLY, PLAIN_REPLY)
+    + f'<recv request="ACK"/><recv request="BYE"/>{OK}'
+)
+
 
 def refused(status: int) -> str:
     """A caller who expects a failure."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onrecord.sip import endpoint as endpoint_module
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.events import Acked, IncomingInvite
-from onrecord.sip.message import Response, parse
+from onrecord.sip.message import Request, Response, parse
 from unit.sip.test_message import INVITE
 
 PEER = ("192.0.2.1", 5060)
 
 
-def endpoint() -> Endpoint:
+def endpoint(admits: Callable[[Request], bool] | None = None) -> Endpoint:
     """A fresh endpoint with countable tokens."""
     numbers = count()
-    return Endpoint(("192.0.2.2", 5060), tokens=lambda: f"t{next(numbers)}")
+    return Endpoint(("192.0.2.2", 5060), tokens=lambda: f"t{next(numbers)}", admits=admits)
 
 
 def request(method: str, branch: str = "z9hG4bKx", *, to_tag: str = "", more: str = "") -> bytes:
@@ -133,6 +135,35 @@ def test_stray_ack_changes_nothing() -> None:
     assert target.next_event() is None
     assert answers(target, ack.replace(b"CSeq: 7", b"CSeq: 1")) == []
     assert isinstance(target.next_event(), Acked)
+
+
+def test_a_call_that_is_not_admitted_leaves_nothing() -> None:
+    """503 with Retry-After and no 100, so that a repeat is answered too; the ACK is passed over."""
+    target = endpoint(lambda _request: False)
+    for _ in range(3):
+        (response,) = answers(target, INVITE)
+        assert (response.status, response.headers.get("Retry-After")) == (503, "10")
+    assert answers(target, INVITE.replace(b"INVITE", b"ACK")) == []
+    assert len(target._core.layer) == 0
+    assert target.next_event() is None
+    assert target.next_timer() is None
+    assert still_answers(target)
+
+
+def test_a_crowd_does_not_reach_running_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all transactions taken a BYE of a call is served, a stranger's request is not."""
+    target = endpoint()
+    answers(target, INVITE)
+    incoming = target.next_event()
+    assert isinstance(incoming, IncomingInvite)
+    target.answer(incoming.leg, b"", 0.0)
+    tag = parse(target.datagrams_to_send()[0][0]).to.tag
+    monkeypatch.setattr(endpoint_module, "MAX_TRANSACTIONS", 1)
+    assert [r.status for r in answers(target, request("OPTIONS"))] == [503]
+    other = INVITE.replace(b"z9hG4bKabc", b"z9hG4bKdef").replace(b"Call-ID: c", b"Call-ID: d")
+    assert [r.status for r in answers(target, other)] == [503]
+    bye = request("BYE", to_tag=tag).replace(b"c9", b"c1")
+    assert [r.status for r in answers(target, bye)] == [200]
 
 
 def test_a_source_at_port_zero_is_ignored() -> None:

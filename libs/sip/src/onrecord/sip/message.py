@@ -122,7 +122,7 @@ class Request(_Message):
         text = self.headers.get("Max-Forwards")
         if text is None:
             return 70
-        if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 255):
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) <= 255):
             raise SipError("bad_max_forwards", "Max-Forwards must be a number up to 255")
         return int(text)
 
@@ -227,7 +227,7 @@ def _response(line: str, headers: Headers, body: bytes, fault: SipError | None) 
 
 
 def _request(line: str, headers: Headers, body: bytes, fault: SipError | None) -> Request:
-    method, _, rest = line.partition(" ")
+    method, _, rest = line.rstrip().partition(" ")
     uri_text, _, version = rest.rpartition(" ")
     if not is_token(method) or not version.upper().startswith("SIP/"):
         raise SipError("not_sip", "no SIP start line", status=None)

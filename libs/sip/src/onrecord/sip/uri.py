@@ -63,10 +63,10 @@ class SipUri:
         if scheme not in ("sip", "sips"):
             number, _, tail = rest.partition(";")
             return cls("", user=number, parameters=_parameters(tail), scheme=scheme)
-        before, _, headers = rest.partition("?")
-        user, at, host_part = before.rpartition("@")
+        user, at, host_part = rest.rpartition("@")  # the user may hold `?` and `;` (§25.1)
         if at and not user:
             raise SipError("bad_uri", "an empty user before the @")
+        host_part, _, headers = host_part.partition("?")
         host_port, _, tail = host_part.partition(";")
         host, port = split_host_port(host_port)
         return cls(host, user, port, _parameters(tail), scheme, headers)
