@@ -10,7 +10,7 @@ from onrecord.standalone.cli import app
 from typer.testing import CliRunner
 
 RUNNER = CliRunner()
-COMMANDS = ("up", "calls", "show", "play", "demo")
+COMMANDS = ("up", "calls", "show", "play", "trace", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -22,7 +22,9 @@ def test_every_command_has_help_json_and_exit_codes(command: str) -> None:
     assert "Exit codes: 0 done" in shown.output
 
 
-@pytest.mark.parametrize("arguments", [["calls"], ["show", "c1"], ["play", "c1", "-o", "c1.wav"]])
+@pytest.mark.parametrize(
+    "arguments", [["calls"], ["show", "c1"], ["play", "c1", "-o", "c1.wav"], ["trace", "c1"]]
+)
 def test_without_a_stack_the_command_says_how_to_start_one(
     tmp_path: Path, arguments: list[str]
 ) -> None:

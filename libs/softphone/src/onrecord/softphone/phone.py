@@ -109,11 +109,17 @@ class Softphone(asyncio.DatagramProtocol):
             self._transport.close()
 
     async def call(
-        self, number: str, server: tuple[str, int], *, caller: str = "", codec: str = ""
+        self,
+        number: str,
+        server: tuple[str, int],
+        *,
+        caller: str = "",
+        name: str = "",
+        codec: str = "",
     ) -> PhoneCall:
         """Dial a number at a SIP server; the call is returned at once, before any answer.
 
-        `caller` is the number shown; `codec` restricts the offer to one.
+        `caller` is the number shown, `name` the display name; `codec` restricts the offer to one.
         """
         codecs = (CODECS[codec],) if codec else self._codecs
         media = MediaSession(codecs[0].name, self._seed)
@@ -125,7 +131,7 @@ class Softphone(asyncio.DatagramProtocol):
         )
         invitation = Invitation(
             SipUri(server[0], number, server[1]),
-            Address(SipUri(self.address[0], caller or self._user)),
+            Address(SipUri(self.address[0], caller or self._user), name),
             sdp.build_offer(local),
         )
         leg = self._endpoint.invite(invitation, self._now())
