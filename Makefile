@@ -20,6 +20,13 @@ demo: $(VENV)/.ready  ## place one real call from end to end and check every pro
 up: $(VENV)/.ready  ## run the five services and the embedded servers until Ctrl-C
 	@$(BIN)/onrecord up
 
+## Measure it
+.PHONY: bench bench-call
+bench: $(VENV)/.ready  ## run every bench and print a table
+	@PYTHONPATH=tests $(BIN)/python -m bench
+bench-call: $(VENV)/.ready  ## 50 recorded calls at once, beside the same phones without us
+	@PYTHONPATH=tests $(BIN)/python -m bench.call
+
 ## Work on it
 .PHONY: setup check test test-kafka generate lock clean
 setup: $(VENV)/.ready  ## make .venv from the lock

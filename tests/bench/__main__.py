@@ -1,0 +1,55 @@
+"""`make bench`: runs every bench, one after the other, and prints a table of what they found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+BENCHES = ("call",)
+"""Each is the module `bench.NAME` here and the target `bench-NAME` of the Makefile."""
+
+
+def main() -> int:
+    """Run all; 0 when the target of each holds."""
+    found = {name: _run(name) for name in BENCHES}
+    console = Console(soft_wrap=True)
+    table = Table("bench", "verdict", "ratio", "peer", box=None, pad_edge=False)
+    for name, result in found.items():
+        table.add_row(name, *(str(result.get(key, "")) for key in ("verdict", "ratio", "peer")))
+    console.print(table)
+    for name, result in found.items():
+        figures = Table("figure", name, box=None, pad_edge=False)
+        for figure, value in result.items():
+            figures.add_row(figure, _shown(value))
+        console.print("", figures, sep="\n")
+    return 0 if all(result.get("verdict") == "pass" for result in found.values()) else 1
+
+
+def _run(name: str) -> Mapping[str, Any]:
+    """The line of one bench; without one it failed, and standard error says how."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}"], stdout=subprocess.PIPE, text=True, check=False
+    )
+    lines = done.stdout.splitlines()
+    if not lines:
+        return {"verdict": f"no result (exit code {done.returncode})"}
+    result: dict[str, Any] = json.loads(lines[-1])
+    return result
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
