@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from onrecord.contracts.event import Event
 from onrecord.ledger.keys import key_id
 from onrecord.ledger.permit import Permit, Position, SignedPermit, sign
 from onrecord.media_recorder.adapters import call_log
@@ -28,6 +29,7 @@ from onrecord.media_recorder.storing import Job
 from onrecord.media_recorder.succession import Succession
 from onrecord.platform.clock import utc_now
 from onrecord.platform.errors import Refused
+from onrecord.platform.telemetry import continued
 from onrecord.rtp.packet import Packet, build
 
 CALL = "c1"
@@ -35,6 +37,7 @@ SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 CODEC = LegCodec("PCMU", 0, 8000, None)
 ADDRESSES = {"caller": ("192.0.2.1", 4000), "agent": ("192.0.2.2", 5000)}
 FIRST = 65530
+TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 class Killed(BaseException):
@@ -52,6 +55,7 @@ class World:
         self.control = Control(self.engine, self.ring, ports, {"host": "192.0.2.9"})
         self.about = {"host": "192.0.2.9"}
         self.facts: set[str] = set()
+        self.traces: set[str] = set()
         self.jobs: list[Job] = []
         self.kept: dict[str, list[int]] = {}
         self.sent = dict.fromkeys(ADDRESSES, FIRST)
@@ -68,7 +72,7 @@ class World:
         """Start a writer on what is there."""
         public = SIGNER.public_key()
         self.succession = Succession(self.folder, public, 60.0, 60.0)
-        facts = SimpleNamespace(record=lambda event: self.facts.add(event.event_id))
+        facts = SimpleNamespace(record=self.record)
         storing = SimpleNamespace(submit=self.submit)
         keys = SimpleNamespace(fetch=self.fetch)
         self.recorder = Recorder(self.succession, self.folder, storing, facts, keys)  # type: ignore[arg-type]
@@ -131,6 +135,11 @@ class World:
         permit = Permit("c1:p0", CALL, legs, names, "uk/1", ("e",), "media-1", now, later, who)
         return sign(permit, SIGNER)
 
+    def record(self, event: Event) -> None:
+        """Take a fact as the journal does."""
+        self.facts.add(event.event_id)
+        self.traces.add(event.traceparent)
+
     def submit(self, job: Job) -> None:
         """Store a group as storing does: afterwards the spool knows nothing of it."""
         self.jobs.append(job)
@@ -186,7 +195,8 @@ async def scenario(world: World) -> None:
 
     async def open_call() -> None:
         legs = [Leg(leg, address, CODEC) for leg, address in ADDRESSES.items()]
-        await world.operations.open(CALL, legs, Bridge.AFTER_NOTICES, list(ADDRESSES))
+        with continued(TRACE, CALL):
+            await world.operations.open(CALL, legs, Bridge.AFTER_NOTICES, list(ADDRESSES))
 
     async def drain() -> None:
         world.recorder.drain()
@@ -233,7 +243,10 @@ def assert_exact(world: World, stored: dict[str, list[int]]) -> None:
     assert "c1:recording.started:c1:p0" in world.facts
     assert "c1:recording.stopped:c1:p0" in world.facts
     assert any(job.ended == "call_ended" for job in world.jobs)
-    assert CallLog.read(world.folder / CALL / "log").permits
+    written = CallLog.read(world.folder / CALL / "log")
+    assert written.permits
+    # Whoever wrote them, the facts are in the trace of the request that opened the call.
+    assert world.traces == {written.traceparent} == {TRACE}
 
 
 async def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
