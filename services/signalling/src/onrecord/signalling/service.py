@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as ledger_rpc
 from onrecord.api.signalling.v1 import signalling_pb2_grpc as stubs
 from onrecord.platform.facts import FactWriter
@@ -58,6 +60,10 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
     async def start() -> None:
         await socket.open()
         restart.begin(kept.all())
+        # Modules and models live as long as the process. While a full collection runs SIP waits:
+        # at 100 calls a second 90 ms for 148,000 objects with them, 55 ms for 65,000 without.
+        gc.collect()
+        gc.freeze()
 
     async def stop() -> None:
         await switchboard.close(STOP_SECONDS)

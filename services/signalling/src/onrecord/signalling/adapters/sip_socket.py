@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable
 
 from onrecord.platform.telemetry import get_logger, meter
@@ -17,6 +18,9 @@ refused_sources = meter().create_counter(
 )
 
 REOPEN_SECONDS = 0.2
+RECEIVE_BUFFER = 4 << 20
+"""Octets, as far as net.core.rmem_max allows. The usual 208 KiB hold about 90 datagrams: at 100
+calls a second a pause of 70 ms overran them, and a call whose 200 was lost thrice rang out."""
 
 
 class SipSocket(asyncio.DatagramProtocol):
@@ -59,7 +63,15 @@ class SipSocket(asyncio.DatagramProtocol):
         """Bind; raise OSError when the address is taken."""
         self._closed.clear()
         loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: self, local_addr=self._listen)
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            bound.setblocking(False)
+            bound.bind(self._listen)
+            await loop.create_datagram_endpoint(lambda: self, sock=bound)
+        except OSError:
+            bound.close()
+            raise
 
     async def keep_open(self) -> None:
         """Open the socket again whenever it closes, until cancelled."""
