@@ -11,11 +11,13 @@ import pytest
 from integration.signalling_stand import HANG, ProcessStand, agent, caller
 from integration.sipp_scenarios import (
     LATE_BYE,
+    OK,
     RINGING,
     WAITS_FOR_BYE,
     hangs_up_after,
     scenario,
 )
+from processes import until
 
 RECORDED, UNRECORDED, EMERGENCY = "1000", "9000", "112"
 
@@ -76,6 +78,36 @@ async def test_a_call_that_only_rang_gets_its_end(stand: ProcessStand) -> None:
         False,
     )
     await stand.doors.until_asked("Close")
+
+
+async def test_an_agent_who_had_answered_is_hung_up(stand: ProcessStand) -> None:
+    """The agent's 200 was ACKed, the caller's was not sent: one BYE, `answered` stays false."""
+    stand.doors.faults["Update"] = HANG
+    async with agent(stand) as callee:
+        phone = await caller(stand, RECORDED, "-sf", str(scenario(stand, WAITS_FOR_BYE)))
+        await until(lambda: "CONNECTING" in stand.log, 10)
+        await replace(stand)
+        await callee.wait()
+        await phone.stop()
+    await stand.doors.until_fact("call.ended")
+    assert stand.doors.fact("call.ended")["answered"] is False
+
+
+async def test_a_hang_up_without_answer_outlives_its_process_too(stand: ProcessStand) -> None:
+    """Killed again before the agent answered the BYE: the third process sends it, no new fact."""
+    async with agent(stand) as callee:
+        phone = await caller(stand, RECORDED, "-sf", str(scenario(stand, WAITS_FOR_BYE)))
+        await stand.doors.until_asked("Record")
+        await callee.stop()
+        await replace(stand)
+        await phone.wait()
+        await stand.doors.until_fact("call.ended")
+        await stand.kill()
+    late = scenario(stand, f'<recv request="BYE"/>{OK}', "late.xml")
+    async with agent(stand, "-sf", str(late)) as callee:
+        await stand.start()
+        await callee.wait()
+    assert len(stand.doors.appended("call.ended")) == 1
 
 
 @pytest.mark.parametrize("number", [EMERGENCY, UNRECORDED])
