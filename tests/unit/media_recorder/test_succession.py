@@ -267,3 +267,15 @@ async def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert_exact(world, world.stored())
         except AssertionError as error:
             raise AssertionError(f"killed at step {kill_at}") from error
+
+
+async def test_a_call_that_is_being_stored_is_not_ended_again(tmp_path: Path) -> None:
+    """`call.ended` and the mover's death come while the units wait: the call's log is as it was."""
+    world = World(tmp_path, 0)
+    await scenario(world)
+    log = world.folder / CALL / "log"
+    before, jobs = log.read_bytes(), list(world.jobs)
+    await world.operations.close(CALL)
+    world.recorder._let_go()
+    assert log.read_bytes() == before
+    assert world.jobs == jobs

@@ -208,7 +208,7 @@ class Operations:
         found = self._recorder.calls.get(call)
         self.leases.pop(call, None)
         self._locks.pop(call, None)
-        if found is None or found.ending is not None:
+        if found is None or found.ending is not None or found.handed_over:
             return
         described: Json = {}
         found.stop_cause = cause

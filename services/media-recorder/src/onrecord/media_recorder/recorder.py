@@ -150,7 +150,7 @@ class Recorder:
             self.mover.ring.tail = min([self._cursor, *known])
 
     def _end(self, call: CallRecording, cause: str) -> None:
-        call.ending = None
+        call.ending, call.handed_over = None, True
         if cause == NOTHING or not call.used_permits or not call.log_path.exists():
             # No permit ever opened its gate: there is nothing, and nothing to say.
             self._storing.submit(Job(call.call, (), NOTHING))
@@ -194,7 +194,9 @@ class Recorder:
         self.drain()
 
     def end(self, call: CallRecording, cause: str, at: int) -> None:
-        """Have all of a call stored up to a ring position, and its last fact written."""
+        """Have all of a call stored up to a ring position, and its last fact written, once."""
+        if call.handed_over:
+            return  # Close, `call.ended` and the mover's death may each end the same call.
         call.ending = call.ending or cause
         self.shut(call, State.ENDED, at)
 

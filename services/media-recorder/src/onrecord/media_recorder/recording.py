@@ -49,8 +49,9 @@ class CallRecording:
 
     `epoch` and `k` name the units being written: all legs of a call change units together, so that
     a group of units is told from another by these two alone. `skip` is how far an earlier writer
-    got; `detached` means that the mover, and with it the ring, is gone. `traceparent` names the
-    span that opened the call: whatever no request asks for is below it.
+    got; `detached` means that the mover, and with it the ring, is gone; `handed_over`, that storing
+    has all of it and will remove its spool folder: nothing is written there any more. `traceparent`
+    names the span that opened the call: whatever no request asks for is below it.
     """
 
     call: str
@@ -71,6 +72,7 @@ class CallRecording:
     shutting: State | None = None
     ending: str | None = None
     detached: bool = False
+    handed_over: bool = False
     stop_cause: str = ""
     failed: bool = False
 
