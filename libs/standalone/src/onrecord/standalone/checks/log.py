@@ -64,9 +64,10 @@ def one_verdict(seen: Observed) -> str:
 
 def kafka_equals_ledger(seen: Observed) -> str:
     """Each entry was published, in order, with the ledger's bytes; nothing else was."""
-    records: dict[tuple[str, int], list[int]] = defaultdict(list)
+    # By partition, where alone there is an order: a key has another one once their number changes.
+    numbers: dict[tuple[str, int, str], list[int]] = defaultdict(list)
     by_event = {logged.event_id: logged for logged in seen.entries}
-    for number, record in enumerate(seen.published):
+    for record in seen.published:
         entry = Entry.from_kafka(record.value)
         logged = by_event.get(entry.event_id)
         if logged is None:
@@ -75,15 +76,16 @@ def kafka_equals_ledger(seen: Observed) -> str:
             raise Broken(f"{entry.event_id} was published with other bytes")
         expected = (topic_of(entry.stream), entry.call, entry.event_id, ce_type(entry.type))
         headers = {name: value.decode() for name, value in record.headers.items()}
-        found = (record.topic, record.key.decode(), headers["ce_id"], headers["ce_type"])
-        if found != expected or int(headers["seq"]) != entry.seq:
-            raise Broken(f"{entry.event_id} was published as {found}")
-        records[entry.stream, entry.seq].append(number)
-    missing = [e.event_id for e in seen.entries if (e.stream, e.seq) not in records]
+        said = (record.topic, record.key.decode(), headers["ce_id"], headers["ce_type"])
+        if said != expected or int(headers["seq"]) != entry.seq:
+            raise Broken(f"{entry.event_id} was published as {said}")
+        numbers[record.topic, record.partition, entry.stream].append(entry.seq)
+    places = {(stream, seq) for (*_, stream), found in numbers.items() for seq in found}
+    missing = [e.event_id for e in seen.entries if (e.stream, e.seq) not in places]
     if missing:
         raise Broken(f"not published: {missing}")
-    for stream in {stream for stream, _ in records}:
-        firsts = [min(places) for (s, _), places in sorted(records.items()) if s == stream]
+    for (*_, stream), sequence in numbers.items():
+        firsts = list(dict.fromkeys(sequence))
         if firsts != sorted(firsts):
             raise Broken(f"{stream} was published out of order")
     return f"{len(seen.published)} records carry the {len(seen.entries)} entries"
