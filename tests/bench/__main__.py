@@ -14,19 +14,21 @@ from rich.table import Table
 BENCHES = ("call",)
 """Each is the module `bench.NAME` here and the target `bench-NAME` of the Makefile."""
 
+COLUMNS = ("verdict", "ratio", "peer")
+
 
 def main() -> int:
     """Run all; 0 when the target of each holds."""
     found = {name: _run(name) for name in BENCHES}
     console = Console(soft_wrap=True)
-    table = Table("bench", "verdict", "ratio", "peer", box=None, pad_edge=False)
+    table = Table("bench", *COLUMNS, box=None, pad_edge=False)
     for name, result in found.items():
-        table.add_row(name, *(str(result.get(key, "")) for key in ("verdict", "ratio", "peer")))
+        table.add_row(name, *(str(result.get(key, "")) for key in COLUMNS))
     console.print(table)
     for name, result in found.items():
         figures = Table("figure", name, box=None, pad_edge=False)
-        for figure, value in result.items():
-            figures.add_row(figure, _shown(value))
+        for figure in (key for key in result if key not in ("bench", *COLUMNS)):
+            figures.add_row(figure, _shown(result[figure]))
         console.print("", figures, sep="\n")
     return 0 if all(result.get("verdict") == "pass" for result in found.values()) else 1
 
