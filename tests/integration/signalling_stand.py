@@ -262,8 +262,8 @@ class Stand:
             "ring_seconds": 2.0,
             "media_seconds": 0.6,
             "announce_seconds": 0.8,
-            "permit_seconds": 0.6,
-            "lease_seconds": 0.2,
+            "permit_wait_seconds": 0.6,
+            "renew_seconds": 0.2,
             "keepalive_seconds": 0.2,
         } | self._settings
 

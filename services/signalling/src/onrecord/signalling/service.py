@@ -40,7 +40,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
     doors = Doors(
         recorders=Recorders(chassis.channel, settings.media, settings.media_seconds),
         announcer=Announcer(chassis.channel(settings.announcement), settings.announce_seconds),
-        permits=Permits(ledger, facts, settings.permit_seconds),
+        permits=Permits(ledger, facts, settings.permit_wait_seconds),
         facts=facts,
     )
     office = Office(routes, default_pack(), settings.node)
@@ -72,7 +72,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         kept.close()
 
     async def renew() -> None:
-        await renew_leases(switchboard, doors.recorders, settings.lease_seconds)
+        await renew_leases(switchboard, doors.recorders, settings.renew_seconds)
 
     async def name_calls() -> None:
         await keep_alive(switchboard, doors.permits, settings.node, settings.keepalive_seconds)

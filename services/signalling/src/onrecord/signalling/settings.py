@@ -29,8 +29,8 @@ class SignallingSettings(ServiceSettings):
     announce_seconds: float = Field(
         default=10.0, gt=0, description="longest wait for all notices of a call"
     )
-    permit_seconds: float = Field(default=3.0, gt=0, description="longest wait for a permit")
-    lease_seconds: float = Field(
+    permit_wait_seconds: float = Field(default=3.0, gt=0, description="longest wait for a permit")
+    renew_seconds: float = Field(
         default=5.0, gt=0, description="how often calls are renewed at their recorder"
     )
     keepalive_seconds: float = Field(
