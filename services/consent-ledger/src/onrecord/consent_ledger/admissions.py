@@ -18,14 +18,12 @@ from onrecord.contracts import events
 from onrecord.ledger import permit as permits
 from onrecord.ledger.errors import PermitError
 from onrecord.ledger.keys import key_id
+from onrecord.ledger.unit_keys import BLOCK_SIZE, block_id, key_ref, take
 from onrecord.platform.errors import Denied, InvalidInput, Refused
 from onrecord.platform.telemetry import traceparent
 
 FIRST_UNITS = 240
 """Keys that come with a permit: four legs for an hour, at one unit a minute."""
-
-UNIT_KEY = "unit/"
-"""What the ids of unit keys begin with, before their reference."""
 
 MAX_UNITS = 1000
 LAST_UNIT = 1_000_000
@@ -109,6 +107,6 @@ class Admissions:
         return await self._keys(permit.permit_id, range(first, first + count))
 
     async def _keys(self, permit_id: str, numbers: range) -> dict[str, bytes]:
-        ids = [f"{UNIT_KEY}{permit_id}/{number}" for number in numbers]
-        keys = await self._secrets.ensure(ids)
-        return {one.removeprefix(UNIT_KEY): keys[one] for one in ids}
+        refs = [key_ref(permit_id, number) for number in numbers]
+        blocks = await self._secrets.ensure({block_id(ref) for ref in refs}, BLOCK_SIZE)
+        return take(refs, blocks)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onrecord.consent_ledger.admissions import UNIT_KEY
 from onrecord.consent_ledger.appender import Appender
 from onrecord.consent_ledger.domain.call import Call, fold
 from onrecord.consent_ledger.domain.entries import StoredEntry, draft, sealing_keys
@@ -21,6 +20,7 @@ from onrecord.contracts.event import Event, format_time
 from onrecord.contracts.fact import Fact
 from onrecord.contracts.registry import fact_class
 from onrecord.ledger import sealing
+from onrecord.ledger.unit_keys import block_id, take
 from onrecord.platform.clock import utc_now
 from onrecord.platform.errors import Denied, InvalidInput, NotFound
 from onrecord.platform.telemetry import traceparent
@@ -95,8 +95,8 @@ class Disclosure:
         fields = {"legs": list(legs), "format": audio_format, **await self._who(asker)}
         entry = await self._commit(call_id, events.AccessGranted, fields, asker)
         refs = [unit.key_ref for unit in call.units if not legs or unit.leg in legs]
-        keys = await self._secrets.find([UNIT_KEY + ref for ref in refs])
-        return entry, {one.removeprefix(UNIT_KEY): key for one, key in keys.items()}
+        blocks = await self._secrets.find({block_id(ref) for ref in refs})
+        return entry, take(refs, blocks)
 
     async def _who(self, asker: Asker) -> dict[str, Any]:
         if not asker.person:

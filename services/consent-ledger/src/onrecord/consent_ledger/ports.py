@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from onrecord.consent_ledger.domain.entries import Head, StoredEntry
+from onrecord.ledger.sealing import SECRET_SIZE
 
 
 class StoreUnavailable(Exception):
@@ -48,13 +49,13 @@ class EntryLog(Protocol):
 
 
 class Secrets(Protocol):
-    """Random keys of 32 octets by id, the only things here that can be destroyed.
+    """Random octets by id, the only things here that can be destroyed.
 
     Every method raises StoreUnavailable.
     """
 
-    async def ensure(self, ids: Collection[str]) -> dict[str, bytes]:
-        """The secrets with these ids, made and durable if they were not there."""
+    async def ensure(self, ids: Collection[str], size: int = SECRET_SIZE) -> dict[str, bytes]:
+        """The secrets with these ids; of this many octets, and durable, if they are made now."""
         ...
 
     async def find(self, ids: Collection[str]) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from onrecord.contracts.entry import Entry
 from onrecord.contracts.topics import PARTITIONS, TOPIC_OF
+from onrecord.ledger.unit_keys import keys_in
 from onrecord.platform.errors import NotFound
 from onrecord.platform.objects import open_store
 from onrecord.standalone.checks.observed import LoggedEntry, Observed, PhoneTape, Published, Release
@@ -148,10 +149,7 @@ async def _entries(database: Database, call: str) -> list[LoggedEntry]:
 
 async def _unit_keys(database: Database, call: str) -> dict[str, bytes]:
     found = database.secrets.find({"_id": {"$regex": f"^unit/{call}:"}})
-    return {
-        str(document["_id"]).removeprefix("unit/"): bytes(document["secret"])
-        async for document in found
-    }
+    return keys_in({str(one["_id"]): bytes(one["secret"]) async for one in found})
 
 
 def _logged(found: Mapping[str, Any]) -> LoggedEntry:

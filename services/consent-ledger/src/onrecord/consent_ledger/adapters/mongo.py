@@ -151,13 +151,13 @@ class MongoSecrets:
     def __init__(self, db: AsyncDatabase[Document]) -> None:
         self._secrets: AsyncCollection[Document] = db["secrets"]
 
-    async def ensure(self, ids: Collection[str]) -> dict[str, bytes]:
-        """The secrets with these ids, made and durable if they were not there."""
+    async def ensure(self, ids: Collection[str], size: int = SECRET_SIZE) -> dict[str, bytes]:
+        """The secrets with these ids; of this many octets, and durable, if they are made now."""
         found = await self.find(ids)
         missing = [one for one in dict.fromkeys(ids) if one not in found]
         if not missing:
             return found
-        made = [{"_id": one, "secret": randomness.token_bytes(SECRET_SIZE)} for one in missing]
+        made = [{"_id": one, "secret": randomness.token_bytes(size)} for one in missing]
         async with _answering():
             try:
                 await self._secrets.insert_many(made, ordered=False)
