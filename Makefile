@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 ## Use it
 .PHONY: demo up
-demo: $(VENV)/.ready  ## place one real call from end to end and check every promise
+demo: $(VENV)/.ready  ## place two real calls from end to end and check every promise
 	@$(BIN)/onrecord demo
 up: $(VENV)/.ready  ## run the five services and the embedded servers until Ctrl-C
 	@$(BIN)/onrecord up
