@@ -68,6 +68,8 @@ def odd_value(field: FieldDescriptor, source: random.Random) -> Any:
         return source.random() < 0.5
     if field.type == FieldDescriptor.TYPE_ENUM:
         return source.choice([value.number for value in field.enum_type.values])
+    if field.type == FieldDescriptor.TYPE_UINT64:
+        return source.choice([*ODD_NUMBERS, 2**63, 2**64 - 1])
     return source.choice(ODD_NUMBERS)
 
 

@@ -31,6 +31,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 SERVICE = "onrecord.api.consent_ledger.v1.Ledger"
 MAX_EVENTS = 500
 MAX_PAGE = 1000
+LAST_INDEX = 2**53
+"""Beyond it an integer is not exact in every JSON reader (RFC 8785)."""
 
 _STATUS_OF: dict[type[LedgerRefusal], type[PlatformError]] = {
     BadEvent: InvalidInput,
@@ -116,6 +118,8 @@ class LedgerServicer(rpc.LedgerServicer):
         """Stream committed entries, at most a page of them."""
         if request.limit > MAX_PAGE:
             raise InvalidInput("bad_request", f"limit: at most {MAX_PAGE}")
+        if max(request.index, request.from_seq) > LAST_INDEX:
+            raise InvalidInput("bad_request", f"index and from_seq: at most {LAST_INDEX}")
         limit = request.limit or MAX_PAGE
         with _mapped():
             if request.WhichOneof("from") == "stream":

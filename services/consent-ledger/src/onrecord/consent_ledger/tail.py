@@ -11,7 +11,7 @@ from onrecord.platform.telemetry import get_logger
 
 log = get_logger()
 
-PAGE = 500
+PAGE = 100
 GATHER_SECONDS = 0.02
 """What is committed within this time is read together: a read per commit would slow the commits."""
 

