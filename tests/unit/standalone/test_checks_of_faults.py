@@ -91,6 +91,22 @@ def test_a_loss_with_a_name_is_no_fault(cause: str, last: int) -> None:
     assert broken(seen) == set()
 
 
+def test_a_recording_that_was_given_up_says_so() -> None:
+    """`recording.failed` names what is missing at the end, and nothing that is missing before."""
+
+    def give_up(draft: Draft) -> None:
+        draft.facts.insert(-4, ("recording.failed", {"cause": "spool_unwritable"}))
+        verdict = {"verdict": "partly_recorded", "causes": ["spool_unwritable"]}
+        draft.facts[-2] = ("call.verdict", verdict)
+
+    def with_a_hole(draft: Draft) -> None:
+        without_end(draft)
+        del draft.kept["caller"][20]
+
+    assert broken(observed_call(without_end, give_up)) == set()
+    assert broken(observed_call(with_a_hole, give_up)) == {"losses_named"}
+
+
 @pytest.mark.parametrize(
     ("facts", "names"),
     [

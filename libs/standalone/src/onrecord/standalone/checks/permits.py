@@ -7,7 +7,7 @@ cause (I2). The checks of `audio` say more of a call to which nothing happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from onrecord.softphone.media import MediaFrame
 from onrecord.standalone.checks.frames import (
     CODECS,
     SEQUENCES,
+    Number,
     by_number,
     in_span,
     is_before,
@@ -76,7 +77,7 @@ def losses_named(seen: Observed) -> str:
         missing = [
             frame
             for permit in _permits(seen)
-            for frame in _due(seen, permit, party)
+            for frame in _until_failure(seen, kept.keys(), _due(seen, permit, party))
             if number_of(frame) not in kept and not _is_named(seen, party, frame)
         ]
         if missing:
@@ -167,6 +168,16 @@ def _due(seen: Observed, permit: UsedPermit, party: str) -> list[MediaFrame]:
         and frame.time_ns < end_ns
         and frame.payload_type in CODECS
     ]
+
+
+def _until_failure(
+    seen: Observed, kept: Collection[Number], due: list[MediaFrame]
+) -> list[MediaFrame]:
+    """What is due of a recording that was given up: `recording.failed` names all after it."""
+    if not seen.of_type("recording.failed"):
+        return due
+    places = [at for at, frame in enumerate(due) if number_of(frame) in kept]
+    return due[: max(places, default=-1) + 1]
 
 
 def _first_of(seen: Observed, permit: UsedPermit, party: str) -> dict[str, int] | None:
