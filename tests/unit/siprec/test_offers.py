@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from random import Random
 
 import pytest
-from onrecord.sip import sdp
+from hypothesis import given
+from hypothesis import strategies as st
+from onrecord.sip import multipart, sdp
+from onrecord.sip.errors import SipError
+from onrecord.sip.headers import Headers
+from onrecord.sip.message import Request
 from onrecord.sip.multipart import MultipartError
 from onrecord.sip.sdp import SdpError
 from onrecord.sip.siprec import description, offer
@@ -79,15 +85,16 @@ def test_each_file_has_its_row() -> None:
     assert {path.stem for path in FOLDER.glob("*.sip")} == set(EXPECTED)
 
 
-def test_the_order_of_the_parts_does_not_matter() -> None:
-    """BroadWorks sends metadata first; whoever turns it round is read the same."""
-    head, _, body = CUBE.partition(b"\r\n\r\n\r\n")
-    first, second, third = body.split(b"--uniqueBoundary\r\n")[1:]
-    turned = b"".join(
-        b"--uniqueBoundary\r\n" + part.removesuffix(b"\r\n") + b"\r\n"
-        for part in (third, second, first)
-    )
-    assert offer.read(parsed(head + b"\r\n\r\n" + turned)) == read("cube")
+@given(st.sampled_from(sorted(EXPECTED)), st.randoms())
+def test_the_order_of_the_parts_does_not_matter(name: str, random: Random) -> None:
+    """BroadWorks sends metadata first; whatever the order, our writer's body is read the same."""
+    original = request(name)
+    parts = list(multipart.read(original.headers, original.body))
+    random.shuffle(parts)
+    headers = Headers(list(original.headers))
+    headers.set("Content-Type", multipart.content_type("written-by-us"))
+    body = multipart.write(parts, "written-by-us")
+    assert offer.read(Request("INVITE", original.uri, headers, body)) == offer.read(original)
 
 
 def test_broken_metadata_keeps_its_octets_and_their_hash() -> None:
@@ -151,3 +158,27 @@ def test_an_unreadable_description_is_answered_488() -> None:
     """Bad SDP is the one thing that cannot be recorded."""
     with pytest.raises(SdpError):
         offer.read(parsed(CUBE.replace(b"v=0", b"x=0")))
+
+
+@given(
+    st.sampled_from(sorted(EXPECTED)), st.binary(max_size=30), st.integers(0), st.integers(0, 60)
+)
+def test_mutated_offers_are_taken_or_refused_with_one_error(
+    name: str, noise: bytes, at: int, cut: int
+) -> None:
+    """Whatever happens to a body: an offer that can be answered and merged, or a `SipError`."""
+    original = request(name)
+    at %= len(original.body)
+    body = original.body[:at] + noise + original.body[at + cut :]
+    mutated = Request("INVITE", original.uri, original.headers, body)
+    offer.is_recording_session(mutated)
+    try:
+        taken = offer.read(mutated)
+        known = state(taken)
+    except SipError as error:
+        assert error.reason  # noqa: PT017
+        return
+    answer = description.build_answer(taken.media, recorder(taken))
+    assert len(known.resolve([line.label for line in answer.lines])) == len(taken.media)
+    assert (taken.snapshot is not None) == (taken.metadata == "present")
+    assert bool(taken.fault) == (taken.metadata == "quarantined")

@@ -66,10 +66,10 @@ def read(headers: Headers, body: bytes) -> tuple[Part, ...]:
 
     Raises `MultipartError` and nothing else, for any octets.
     """
-    if not body.strip():
-        return ()
     if len(body) > MAX_BODY:
         raise MultipartError("body_too_large", f"a body may have {MAX_BODY} octets", 413)
+    if not body.strip():
+        return ()
     whole = Part(tuple(item for item in headers if item[0].startswith("Content-")), body)
     return tuple(_flattened(whole, levels=2))
 

@@ -16,7 +16,7 @@ from onrecord.sip.errors import SipError
 
 MAX_DOCUMENT = 256 * 1024
 MAX_DEPTH = 16
-MAX_ELEMENTS = 5_000
+MAX_ELEMENTS = 2_000
 MAX_VALUE = 8_192
 
 
