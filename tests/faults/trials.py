@@ -64,9 +64,11 @@ class Office:
         self._patient = patient
         self._identified = 0
 
-    async def place(self, step: Step, *, prefix: str = "1", answered: bool = True) -> Trial:
-        """Dial a number that nobody else dials; the call is not waited for."""
-        number = f"{prefix}{next(_NUMBERS):04d}"
+    async def place(
+        self, step: Step, *, prefix: str = "1", number: str = "", answered: bool = True
+    ) -> Trial:
+        """Dial a number that nobody else dials, or this one; the call is not waited for."""
+        number = number or f"{prefix}{next(_NUMBERS):04d}"
         if not answered:
             self._patient.add(number)
         outgoing = await self.lab.caller.call(number, self.lab.stack.sip, caller=CALLER_NUMBER)
@@ -116,9 +118,9 @@ class Office:
         return trial
 
     @asynccontextmanager
-    async def told(self, step: Step) -> AsyncIterator[Trial]:
+    async def told(self, step: Step, *, prefix: str = "1") -> AsyncIterator[Trial]:
         """A call whose notices are committed; signalling is stopped and has not heard of it."""
-        trial = await self.announcing(step)
+        trial = await self.announcing(step, prefix=prefix)
         with self.machine.stopped("signalling"):
             for party in ("caller", "agent"):
                 await until(lambda party=party: self._is_told(trial, party), REACH_SECONDS)  # type: ignore[misc]
