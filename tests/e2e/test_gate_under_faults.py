@@ -159,6 +159,8 @@ async def test_an_emergency_call_connects_with_everything_else_dead(
         arrived = {(frame.ssrc, frame.sequence) for frame in incoming.media.received}
         assert {(f.ssrc, f.sequence) for f in trial.outgoing.media.sent[:-2]} <= arrived
         await proven(at, [trial], Outcome("not_recorded"))
+        verdict = await at.lab.event(trial.call, "call.verdict")
+        assert verdict.fields["rule"] == "emergency"
 
 
 async def test_a_notice_to_one_party_gives_no_permit(faulty_stack: RunningStack) -> None:
