@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from faults.outcomes import NO_LEDGER, NO_NOTICE, RECORDED, Outcome, Step, failed, partly
 from faults.prompts import LONG, ONE_SIDED, write_prompts
-from faults.proof import Proof
+from faults.proof import Proof, facts_waiting
 from faults.trials import REACH_SECONDS, Office, Trial, office
 from onrecord.api.signalling.v1 import signalling_pb2 as pb
 from onrecord.api.signalling.v1 import signalling_pb2_grpc as rpc
@@ -72,6 +72,7 @@ def short_stack(folder: Path) -> Iterator[RunningStack]:
     routes = head + SPECIAL_ROUTES + mark + rest
     with running_stack(folder / "data", environment=environment, routes=routes) as running:
         yield running
+    assert not facts_waiting(folder / "data")
 
 
 @pytest.fixture(scope="module")
@@ -268,5 +269,7 @@ async def test_a_full_spool_disk_ends_the_recording_and_not_the_call(
         await until(lambda: len(trial.incoming.media.received) > heard + 10, REACH_SECONDS)  # type: ignore[union-attr]
         trial.outgoing.hang_up()
         await trial.incoming.wait_over(REACH_SECONDS)
+        # Until then the disk stays full: nothing that was kept could be sealed.
+        await at.lab.event(trial.call, "call.verdict")
         filler.unlink()
         await proven(at, [trial], partly("spool_unwritable"))

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 import pytest
 from faults.outcomes import OUTCOMES, UNANSWERED, Step
 from faults.prompts import write_prompts
-from faults.proof import Proof
+from faults.proof import Proof, facts_waiting
 from faults.trials import REACH_SECONDS, Office, Trial, office
 from stack import RunningStack, running_stack
 
@@ -44,6 +44,7 @@ def struck_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSt
     environment = {**ENVIRONMENT, "ONRECORD_PROMPTS": str(prompts)}
     with running_stack(folder / "data", environment=environment) as running:
         yield running
+    assert not facts_waiting(folder / "data")
 
 
 @pytest.fixture(scope="module")

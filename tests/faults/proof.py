@@ -10,6 +10,7 @@ from typing import Any
 
 from faults.outcomes import Outcome
 from faults.trials import Trial
+from onrecord.platform.journal import Journal, read_key
 from onrecord.standalone.checks import WHATEVER_HAPPENED, Check, run_checks
 from onrecord.standalone.checks.log import access_before_release
 from onrecord.standalone.checks.observed import Broken, Observed, Release
@@ -84,6 +85,18 @@ class Proof:
         changed = [n for n, leaf in self._leaves.items() if leaves.get(n) != leaf]
         self._leaves = leaves
         return [f"entries {changed} are no longer what they were"] if changed else []
+
+
+def facts_waiting(data: Path) -> dict[str, int]:
+    """How many facts wait in each journal of a stack that was stopped, where any do."""
+    key = read_key(data / "keys" / "journal.key")
+    found = {}
+    for path in data.glob("services/*/facts.journal"):
+        journal = Journal(path, key)
+        if len(journal):
+            found[path.parent.name] = len(journal)
+        journal.close()
+    return found
 
 
 async def _listen(lab: Laboratory, trials: Sequence[Trial]) -> tuple[str, Release] | None:
