@@ -7,12 +7,13 @@ Delivery is at least once and in order within a stream; every handler is idempot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
 from aiokafka import ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -33,6 +34,7 @@ skipped = meter().create_counter("onrecord_events_skipped", description="events 
 
 Handler = Callable[[Entry], Awaitable[None]]
 TRIES = 3
+TOPICS_SECONDS = 0.1
 METADATA_MS = 3000
 """How long partitions that were added go unnoticed; the client's own default is five minutes."""
 
@@ -61,6 +63,7 @@ async def consume(
     while True:
         broker = _broker(group, subscriptions, settings)
         try:
+            await await_topics(settings.kafka, {row.topic for row in subscriptions})
             await broker.connect()
             await asyncio.gather(*(subscriber.start() for subscriber in broker.subscribers))
             log.info("consumer joined", group=group)
@@ -71,6 +74,23 @@ async def consume(
             delay = min(delay * 2, 5.0)
         finally:
             await broker.stop()
+
+
+async def await_topics(kafka: str, topics: Collection[str]) -> None:
+    """Wait until the ledger's relay has created these topics. Raises KafkaError, OSError.
+
+    Whoever asks a broker for a topic by name may create it, with one partition in place of six: the
+    relay would find it there and leave it so, and the other partitions would be waited for in vain.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    try:
+        await admin.start()
+        while True:
+            if set(topics).issubset(await admin.list_topics()):
+                return
+            await asyncio.sleep(TOPICS_SECONDS)
+    finally:
+        await admin.close()
 
 
 def _broker(

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from onrecord.contracts.entry import Entry, MalformedEntry
+from onrecord.contracts.topics import TOPIC_OF
+from onrecord.platform.kafka import await_topics
 from onrecord.standalone.checks.reader import every_partition
 
 _POLL_MS = 100
@@ -53,6 +55,7 @@ class CallFollower:
                 retry_backoff_ms=_BACKOFF_MS,
             )
             try:
+                await await_topics(kafka, set(TOPIC_OF.values()))
                 await consumer.start()
                 consumer.assign(every_partition())
                 while True:
