@@ -117,7 +117,7 @@ def running_stack(
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env={**os.environ, **(environment or {})},
+            env=_plain_environment() | dict(environment or {}),
         ) as process,
     ):
         try:
@@ -135,6 +135,11 @@ def running_stack(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     raise
+
+
+def _plain_environment() -> dict[str, str]:
+    """The environment without what would hide that a line is not flushed."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
 def show_logs(data: Path) -> None:

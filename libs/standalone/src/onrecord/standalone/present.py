@@ -50,7 +50,8 @@ class Printer:
     def document(self, document: Any) -> None:
         """The result for programs; left out where people read."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            # Who waits for `up` to be ready reads a pipe, and must see the line when it was written.
+            print(json.dumps(document, ensure_ascii=False), flush=True)
 
     def table(
         self,
