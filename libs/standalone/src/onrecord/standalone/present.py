@@ -50,7 +50,7 @@ class Printer:
     def document(self, document: Any) -> None:
         """The result for programs; left out where people read."""
         if self.as_json:
-            # Who waits for `up` to be ready reads a pipe, and must see the line when it was written.
+            # Who waits for `up` to be ready reads a pipe: the line must be there when written.
             print(json.dumps(document, ensure_ascii=False), flush=True)
 
     def table(
