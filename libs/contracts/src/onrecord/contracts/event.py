@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from onrecord.contracts.fact import Fact
+from onrecord.contracts.instant import format_time, parse_time
 
-
-def format_time(moment: datetime) -> str:
-    """UTC in RFC 3339 with six fraction digits and `Z`, the one form in which times are kept."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def parse_time(text: str) -> datetime:
-    """The moment that `format_time` wrote. Raises ValueError on any other form."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+__all__ = ["Event", "call_event", "format_time", "parse_time"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from onrecord.contracts.instant import PATTERN, existing
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 StreamKind = Literal["call", "subject", "recording", "notice", "policy"]
 Service = Literal["signalling", "media-recorder", "announcement", "consent-ledger", "retrieval"]
@@ -19,7 +20,7 @@ Text = Annotated[str, StringConstraints(max_length=256)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in lower-case hexadecimal."""
 
-Time = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$")]
+Time = Annotated[str, StringConstraints(pattern=PATTERN), AfterValidator(existing)]
 """UTC in RFC 3339 with six fraction digits, as `onrecord.contracts.event.format_time` writes it."""
 
 

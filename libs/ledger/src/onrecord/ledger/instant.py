@@ -15,7 +15,8 @@ def format_time(instant: datetime) -> str:
     """Spell an instant, e.g. `2026-03-01T09:30:00.000250Z`; a naive one raises `CanonicalError`."""
     if instant.tzinfo is None:
         raise CanonicalError("not_canonical", f"the time {instant.isoformat()} has no zone")
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+    # Not strftime: it writes the years before 1000 in another form, which `parse_time` refuses.
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:
