@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ledgers import NOON, fact
+from onrecord.consent_ledger.domain.entries import Head, assemble, open_draft
 from onrecord.consent_ledger.domain.errors import BadEvent
 from onrecord.consent_ledger.domain.intake import LEDGER, MAX_FIELDS, read_event
 from onrecord.contracts.event import Event, format_time
@@ -42,7 +43,11 @@ def test_every_event_of_the_table_passes_with_its_example(event_type: str) -> No
     """Each example fits its own type and stream."""
     stream = f"{FACTS[event_type].STREAM}/c1"
     fields = json.dumps(FACTS[event_type].EXAMPLE)
-    event = read_event(**wire(event_type=event_type, stream=stream, fields_json=fields))
+    event = read_event(
+        **wire(
+            event_id=f"c1:{event_type}:1", event_type=event_type, stream=stream, fields_json=fields
+        )
+    )
     assert event.type == event_type
 
 
@@ -52,6 +57,10 @@ def test_every_event_of_the_table_passes_with_its_example(event_type: str) -> No
         ({"event_id": ""}, "event_id"),
         ({"event_id": "c1 call"}, "event_id"),
         ({"event_id": "x" * 256}, "event_id"),
+        ({"event_id": "c2:call.ended"}, "event_id"),
+        ({"event_id": "c1:call.endedly"}, "event_id"),
+        ({"event_id": "c1:call.verdict"}, "event_id"),
+        ({"event_id": "c1:permit.issued:0"}, "event_id"),
         ({"event_type": "call.imagined"}, "type"),
         ({"event_type": "permit.issued"}, "type"),
         ({"event_type": "call.verdict"}, "type"),
@@ -62,6 +71,7 @@ def test_every_event_of_the_table_passes_with_its_example(event_type: str) -> No
         ({"call": ""}, "call"),
         ({"time": "2026-11-23T12:00:00Z"}, "time"),
         ({"time": "2026-13-23T12:00:00.000000Z"}, "time"),
+        ({"time": "2026-1-3T1:2:3.5Z"}, "time"),
         ({"traceparent": "00-x"}, "traceparent"),
         ({"fields_json": ""}, "fields_json"),
         ({"fields_json": "[]"}, "fields_json"),
@@ -80,6 +90,29 @@ def test_a_bad_event_is_refused_by_field(change: dict[str, Any], field: str) -> 
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize("year", ["0001", "0999", "9999"])
+def test_whatever_time_passes_can_be_read_again(year: str) -> None:
+    """An entry that cannot be read back would stop every reader of the log, for good."""
+    event = read_event(**wire(time=f"{year}-01-01T00:00:00.000000Z"))
+    (entry,) = assemble(Head(-1, None), {"call/c1": 0}, [open_draft(event)], NOON)
+    assert format_time(entry.read().time) == event.time
+
+
+def test_a_time_inside_the_fields_must_exist() -> None:
+    """A unit that began at no time could not be counted into the verdict."""
+    example = FACTS["recording.stored"].EXAMPLE
+    units = [{**example["units"][0], "started_at": "2026-13-45T12:00:00.000000Z"}]  # type: ignore[index]
+    with pytest.raises(BadEvent) as caught:
+        read_event(
+            **wire(
+                event_id="c1:recording.stored:1:0",
+                event_type="recording.stored",
+                fields_json=json.dumps({**example, "units": units}),
+            )
+        )
+    assert caught.value.field == "units.0.started_at"
+
+
 def test_consent_may_stand_in_a_persons_stream() -> None:
     """What outlives the call belongs to the subject as well, with or without a call."""
     fields = json.dumps(FACTS["consent.given"].EXAMPLE)
@@ -93,8 +126,9 @@ def test_consent_may_stand_in_a_persons_stream() -> None:
 def test_the_message_does_not_repeat_personal_values() -> None:
     """A number in a wrong place is not in the error's text."""
     started = {**FACTS["call.started"].EXAMPLE, "caller_number": ["+442079460123"]}
+    change = {"event_id": "c1:call.started", "event_type": "call.started"}
     with pytest.raises(BadEvent) as caught:
-        read_event(**wire(event_type="call.started", fields_json=json.dumps(started)))
+        read_event(**wire(**change, fields_json=json.dumps(started)))
     assert "+442079460123" not in str(caught.value)
 
 

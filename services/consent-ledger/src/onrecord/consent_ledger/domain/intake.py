@@ -74,8 +74,15 @@ def _check_stream(event_id: str, fact_class: type[Fact], stream: str, call: str)
         allowed.add("subject")
     if kind not in allowed:
         raise BadEvent(event_id, "stream", f"{fact_class.TYPE} belongs to {fact_class.STREAM}/")
-    if kind in ("call", "recording") and call != stream_id:
+    if kind not in ("call", "recording"):
+        return
+    if call != stream_id:
         raise BadEvent(event_id, "call", f"must be {stream_id}, as the stream says")
+    # The id says what it is the id of. Otherwise one event could take another's: the permit that
+    # a call is going to ask for, or its verdict.
+    own = f"{call}:{fact_class.TYPE}"
+    if event_id != own and not event_id.startswith(f"{own}:"):
+        raise BadEvent(event_id, "event_id", f"must be {own}, or begin with it and a colon")
 
 
 def _fact(event_id: str, fact_class: type[Fact], fields_json: str) -> Fact:
