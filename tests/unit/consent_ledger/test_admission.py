@@ -105,6 +105,46 @@ def test_a_call_that_may_not_be_kept_is_refused(events: list[Event], reason: str
     assert event.fact.reason == reason
 
 
+def test_a_notice_in_another_ear_is_none() -> None:
+    """A caller's notice that was played to the agent has told the caller nothing."""
+    astray = given("c1", "caller").fact.model_dump()
+    astray["span"]["leg"] = "service-agent"
+    event = answer([*TOLD[:3], fact("c1", "notice.given", astray, "agent:1"), TOLD[4]])
+    assert isinstance(event.fact, PermitRefused)
+    assert event.fact.reason == "party_not_told"
+
+
+def test_who_joins_must_be_told_anew() -> None:
+    """The agent to whom a call is transferred was not told what the one before was told."""
+    joined = [*TOLD, fact("c1", "party.left", None, "0"), fact("c1", "party.joined", None, "0")]
+    refused = answer(joined).fact
+    assert isinstance(refused, PermitRefused)
+    assert refused.reason == "party_not_told"
+    again = fact("c1", "notice.given", given("c1", "agent").fact.model_dump(), "agent:1")
+    issued = answer([*joined, again]).fact
+    assert isinstance(issued, PermitIssued)
+    assert issued.relied_on == (again.event_id, "c1:notice.given:caller:0")
+
+
+def test_a_position_after_which_nothing_can_follow_is_a_bad_request() -> None:
+    """A number of the media that no permit can carry is an answer, and no end of the ledger."""
+    last = given("c1", "caller").fact.model_dump()
+    last["span"]["received"]["sequence"] = 2**48 - 1
+    with pytest.raises(admission.BadRequest):
+        answer([*TOLD[:3], fact("c1", "notice.given", last, "caller:0"), TOLD[4]])
+
+
+def test_purposes_are_those_that_every_party_was_told_of() -> None:
+    """A purpose that one side only knows of is none to listen for."""
+    agent = {**given("c1", "agent").fact.model_dump(), "purposes": ["quality", "training"]}
+    told = [*TOLD[:4], fact("c1", "notice.given", agent, "agent:0")]
+    drafts = [
+        draft(one, dict.fromkeys(sealing_keys(one).values(), bytes(32)), bytes) for one in told
+    ]
+    call = fold("c1", assemble(Head(-1, None), {"call/c1": 0}, drafts, NOON))
+    assert call.told_purposes == {"quality"}
+
+
 def test_an_objection_taken_back_opens_the_gate_again() -> None:
     """Consent given after an objection of the same party counts."""
     taken_back = [fact("c1", "objection.made", None, "0"), fact("c1", "consent.given", None, "0")]

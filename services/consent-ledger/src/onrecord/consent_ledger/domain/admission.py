@@ -13,6 +13,7 @@ from onrecord.consent_ledger.domain.errors import FactsMissing, LedgerRefusal
 from onrecord.contracts import events
 from onrecord.contracts.event import Event, call_event, format_time, parse_time
 from onrecord.ledger import permit as permits
+from onrecord.ledger.errors import PermitError
 from onrecord.policy import CallFacts, Decision, Opening, PolicyError, decide, load_pack, may_open
 
 _PERMIT_ID = re.compile(r"(?P<call>[A-Za-z0-9][A-Za-z0-9._-]{0,127}):p(?P<number>[0-9]{1,6})")
@@ -56,7 +57,8 @@ def answer(
     """Decide on the fold of the call's stream: the fact `permit.issued` or `permit.refused`.
 
     `lifetime` in seconds limits the permit's first use. Raises FactsMissing when a fact that the
-    caller relies on is not in the fold: it may be on its way.
+    caller relies on is not in the fold: it may be on its way; BadRequest when a notice's position
+    is the last that there is, so that no packet can follow it.
     """
     missing = [event_id for event_id in request.event_ids if event_id not in call.event_ids]
     if missing:
@@ -78,7 +80,10 @@ def answer(
         not_after=format_time(now + timedelta(seconds=lifetime)),
         payload_sha256="0" * 64,
     )
-    payload = permits.encode(permit_of(issued, call.id, now, key_id))
+    try:
+        payload = permits.encode(permit_of(issued, call.id, now, key_id))
+    except PermitError as error:
+        raise BadRequest(f"no permit can say this: {error}") from error
     issued = issued.model_copy(update={"payload_sha256": hashlib.sha256(payload).hexdigest()})
     return call_event(call.id, issued, now, request.number)
 
@@ -114,7 +119,7 @@ def _judge(call: Call) -> Opening:
     decision = _decide_again(call, call.decided)
     if decision is None:
         return Opening(False, "unknown_pack", ())
-    evidence = [notice.as_evidence() for notice in call.notices]
+    evidence = [notice.as_evidence() for notice in call.evidence]
     return may_open(decision, evidence, call.present, call.objections)
 
 
@@ -143,7 +148,7 @@ def _legs(call: Call, relied_on: Sequence[str]) -> tuple[events.PermitLeg, ...]:
     What we played is ours from the first packet on.
     """
     legs: list[events.PermitLeg] = []
-    for notice in call.notices:
+    for notice in call.evidence:
         if notice.event_id not in relied_on:
             continue
         party = notice.fact.party

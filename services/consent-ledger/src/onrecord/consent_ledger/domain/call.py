@@ -38,7 +38,9 @@ class Call:
     """All that the ledger needs to know of a call, to permit it and to judge it.
 
     `present` are the parties in the call now, `objections` those who said no and did not take it
-    back. Facts may come in any order between services; within one service they come in order.
+    back. `notices` are all that were given, `evidence` those that count: they were played to the
+    party's own ear, and nobody came in that party's place since. Facts may come in any order
+    between services; within one service they come in order.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Call:
     answered: bool = False
     present: frozenset[str] = frozenset()
     notices: tuple[GivenNotice, ...] = ()
+    evidence: tuple[GivenNotice, ...] = ()
     notice_failures: tuple[str, ...] = ()
     objections: frozenset[str] = frozenset()
     relied_on: frozenset[str] = frozenset()
@@ -61,7 +64,15 @@ class Call:
     recording_failures: tuple[str, ...] = ()
     ended: events.CallEnded | None = None
     verdict: events.CallVerdict | None = None
-    told_purposes: frozenset[str] = frozenset()
+
+    @property
+    def told_purposes(self) -> frozenset[str]:
+        """The purposes that every party who was given notice was told of."""
+        told: dict[str, frozenset[str]] = {}
+        for notice in self.notices:
+            party = notice.fact.party
+            told[party] = told.get(party, frozenset()).union(notice.fact.purposes)
+        return frozenset.intersection(*told.values()) if told else frozenset()
 
 
 def fold(call_id: str, entries: Iterable[StoredEntry]) -> Call:
@@ -114,11 +125,10 @@ _APPLY = frozenset(
 
 
 def _told(call: Call, notice: GivenNotice) -> Call:
-    return replace(
-        call,
-        notices=(*call.notices, notice),
-        told_purposes=call.told_purposes | frozenset(notice.fact.purposes),
-    )
+    evidence = call.evidence
+    if notice.fact.span.leg == f"service-{notice.fact.party}":
+        evidence = (*evidence, notice)
+    return replace(call, notices=(*call.notices, notice), evidence=evidence)
 
 
 def _apply_fact(call: Call, fact: Fact) -> Call:  # noqa: C901, PLR0912 — one case per event
@@ -131,7 +141,9 @@ def _apply_fact(call: Call, fact: Fact) -> Call:  # noqa: C901, PLR0912 — one 
         case events.PartyLeft():
             return replace(call, present=call.present - {fact.party})
         case events.PartyJoined():
-            return replace(call, present=call.present | {fact.party})
+            # Somebody else: what the one before was told, this one was not.
+            others = tuple(one for one in call.evidence if one.fact.party != fact.party)
+            return replace(call, present=call.present | {fact.party}, evidence=others)
         case events.NoticeFailed():
             return replace(call, notice_failures=(*call.notice_failures, fact.reason))
         case events.ObjectionMade() | events.ConsentRefused() | events.ConsentWithdrawn():
