@@ -242,6 +242,7 @@ async def test_a_language_without_a_prompt_is_a_failed_notice(scene: Scene) -> N
         ({"obligations": []}, "bad_obligations"),
         ({"obligations": [an_obligation("caller")] * 2}, "bad_obligations"),
         ({"obligations": [an_obligation("caller", leg="service-caller")]}, "bad_obligation"),
+        ({"obligations": [an_obligation("caller", leg="agent")]}, "bad_obligation"),
         ({"obligations": [an_obligation("caller", acts=["whispered"])]}, "bad_obligation"),
         ({"obligations": [an_obligation("caller", purposes=["fun"])]}, "bad_obligation"),
     ],

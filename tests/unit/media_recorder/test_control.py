@@ -70,8 +70,8 @@ def test_call_is_opened_listed_played_cut_closed_and_forgotten() -> None:
     prompt = {"payload": payload, "frame_octets": 160, "samples": 160, "payload_type": 0}
     arguments = {"call": "c1", "notice": "n", "leg": "caller", "is_notice": True}
     assert door.do("play", **arguments, **prompt) == {"n": 1, "ok": {"report": None}}
-    door.engine.tick(1.0, 1)
-    door.engine.tick(1.02, 2)
+    list(door.engine.tick(1.0, 1))
+    list(door.engine.tick(1.02, 2))
     (played,) = door.control.happenings()
     assert (played["what"], played["report"]["packets"]) == ("played", 2)
     legs = ["caller", "agent"]

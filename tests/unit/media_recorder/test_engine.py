@@ -73,7 +73,7 @@ class Bench:
         prompt = Prompt(notice, leg, 0, (b"p" * 160,) * frames, 160, is_notice=True)
         self.engine.play("c1", prompt, self.now, self.utc_ns)
         for _ in range(frames):
-            self.engine.tick(self.now, self.utc_ns)
+            list(self.engine.tick(self.now, self.utc_ns))
             self.now += 0.02
 
     def kept(self, leg: str) -> list[int]:
@@ -131,9 +131,9 @@ def test_prompt_then_other_party_is_one_stream() -> None:
     bench = Bench(notices=("agent",))
     prompt = Prompt("n1", "agent", 0, (b"p" * 160,) * 2, 160, is_notice=True)
     bench.engine.play("c1", prompt, bench.now, bench.utc_ns)
-    sent = bench.engine.tick(bench.now, 0)
+    sent = list(bench.engine.tick(bench.now, 0))
     bench.now += 0.02
-    sent += bench.engine.tick(bench.now, 0)
+    sent += list(bench.engine.tick(bench.now, 0))
     bench.now += 0.02
     sent += [one for n in range(3) if (one := bench.hear("caller", 900 + n))]
     packets = [parse(one.datagram) for one in sent]
@@ -153,7 +153,7 @@ def test_play_is_idempotent_and_one_at_a_time() -> None:
             "c1", Prompt("n2", "caller", 0, (b"q",), 160, is_notice=True), bench.now, 0
         )
     for _ in range(3):
-        bench.engine.tick(bench.now, 0)
+        list(bench.engine.tick(bench.now, 0))
         bench.now += 0.02
     report = bench.engine.play("c1", prompt, bench.now, 0)
     assert report is not None
@@ -186,7 +186,7 @@ def test_close_ends_a_prompt_with_a_report() -> None:
     bench = Bench()
     prompt = Prompt("n1", "caller", 0, (b"p" * 160,) * 9, 160, is_notice=True)
     bench.engine.play("c1", prompt, bench.now, 0)
-    bench.engine.tick(bench.now, 0)
+    list(bench.engine.tick(bench.now, 0))
     bench.engine.close("c1", 5)
     report = bench.engine.call("c1").reports["n1", "caller"]
     assert (report.complete, report.reason, report.packets) == (False, "leg_closed", 1)
@@ -199,9 +199,9 @@ def test_late_mover_moves_the_prompt_instead_of_a_burst() -> None:
     bench = Bench()
     prompt = Prompt("n1", "caller", 0, (b"p" * 160,) * 9, 160, is_notice=True)
     bench.engine.play("c1", prompt, bench.now, 0)
-    assert len(bench.engine.tick(bench.now, 0)) == 1
+    assert len(list(bench.engine.tick(bench.now, 0))) == 1
     bench.now += 1.0
-    assert len(bench.engine.tick(bench.now, 0)) == 1
+    assert len(list(bench.engine.tick(bench.now, 0))) == 1
 
 
 def test_foreign_source_is_never_forwarded_or_captured() -> None:
@@ -326,3 +326,20 @@ def test_flow_numbers_never_share_a_slot() -> None:
             bench.engine.close(f"x{call}", 0)
             bench.engine.forget(f"x{call}")
     assert max(numbers.values()) == 1
+
+
+def test_a_notice_that_the_network_refused_was_not_given() -> None:
+    """One frame that could not be sent: the report says so, nothing is captured, nobody joined."""
+    bench = Bench(notices=("caller",))
+    prompt = Prompt("n1", "caller", 0, (b"p" * 160,) * 3, 160, is_notice=True)
+    bench.engine.play("c1", prompt, bench.now, bench.utc_ns)
+    for frame in range(3):
+        for send in bench.engine.tick(bench.now, bench.utc_ns):
+            if frame == 2:
+                bench.engine.unsent(send.flow)
+        bench.now += 0.02
+    report = bench.engine.call("c1").reports["n1", "caller"]
+    assert (report.complete, report.reason) == (False, "send_failed")
+    assert bench.hear("caller", 11) is None
+    assert bench.kept("caller") == []
+    assert not bench.engine.call("c1").bridged

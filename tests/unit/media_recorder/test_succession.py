@@ -119,7 +119,7 @@ class World:
             prompt = Prompt("n", leg, 0, (b"p" * 160,) * 4, 160, is_notice=True)
             self.engine.play(CALL, prompt, self.now, int(self.now * 1e9))
         for _ in range(5):
-            self.engine.tick(self.now, int(self.now * 1e9))
+            list(self.engine.tick(self.now, int(self.now * 1e9)))
             self.hear(1)
 
     def permit(self) -> SignedPermit:
@@ -279,3 +279,15 @@ async def test_a_call_that_is_being_stored_is_not_ended_again(tmp_path: Path) ->
     world.recorder._let_go()
     assert log.read_bytes() == before
     assert world.jobs == jobs
+
+
+@pytest.mark.parametrize("content", [b"", b"ORS", b"\xff" * 40])
+def test_a_file_cut_within_its_header_does_not_keep_the_recorder_down(
+    tmp_path: Path, content: bytes
+) -> None:
+    """Killed between creating a unit and its header, the successor still finds its next key."""
+    path = UnitName(CALL, "caller", 1, 0).path(tmp_path, "open")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    succession = Succession(tmp_path, Ed25519PrivateKey.generate().public_key(), 60.0, 60.0)
+    assert succession._next_key(CALL, f"{CALL}:p0") == 0

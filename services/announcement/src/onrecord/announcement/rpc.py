@@ -62,6 +62,8 @@ def _announcement(request: pb.AnnounceRequest) -> Announcement:
 
 
 def _obligation(owed: pb.Obligation) -> Obligation:
+    if owed.party != owed.leg:
+        raise InvalidInput("bad_obligation", "a party is told on its own leg")
     try:
         return Obligation(
             party=_PARTIES[owed.party],

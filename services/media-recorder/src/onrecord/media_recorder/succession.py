@@ -119,8 +119,11 @@ class Succession:
         if (self.spool / call).is_dir():
             for name in left_over(self.spool, call):
                 path = name.path(self.spool, "open")
-                if path.exists():
-                    refs.append(read_open(path).header.key_ref)
+                try:
+                    refs += [read_open(path).header.key_ref] if path.exists() else []
+                except SpoolDamaged as error:
+                    # Cut within its header, by a kill or a full disk: no frame has used its key.
+                    log.error("spool file unreadable", unit=name.object_key, why=str(error))
         used = [ref.rpartition("/") for ref in refs]
         return max((int(number) + 1 for of, _, number in used if of == permit_id), default=0)
 

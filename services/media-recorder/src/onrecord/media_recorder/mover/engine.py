@@ -9,7 +9,7 @@ length and is captured always: it is a leg of its own, holding machine audio onl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -261,20 +261,29 @@ class Engine:
         self._capture(flow, flow.record(packet, extended, utc_ns))
         return self._forward(flow, packet, datagram, now)
 
-    def tick(self, now: float, utc_ns: int) -> list[Send]:
-        """Give the frames of prompts that are due."""
+    def tick(self, now: float, utc_ns: int) -> Iterator[Send]:
+        """Give the frames of prompts that are due, each to be sent before the next is asked for.
+
+        One that could not be sent is told by `unsent` at once: the prompt then ends as failed, for
+        a party to whom a part of it never left was not told.
+        """
         self._tee.flush()
-        sends = []
         for flow in list(self._playing.values()):
             playback, remote = flow.playback, flow.remote
             if playback is None or remote is None:
                 continue
             while (payload := playback.next_frame(now)) is not None:
                 datagram = self._play_frame(flow, playback, payload, now, utc_ns)
-                sends.append(Send(flow.number, datagram, remote))
+                yield Send(flow.number, datagram, remote)
             if playback.finished:
-                self._finish(self.calls[flow.call], flow, playback, utc_ns, "")
-        return sends
+                reason = "send_failed" if playback.unsent else ""
+                self._finish(self.calls[flow.call], flow, playback, utc_ns, reason)
+
+    def unsent(self, number: int) -> None:
+        """Take down that the network refused the frame of a prompt on this flow."""
+        flow = self._flows.get(number)
+        if flow is not None and flow.playback is not None:
+            flow.playback.unsent += 1
 
     def _new_flow(self, call: str, leg: str) -> Flow:
         while (number := self._next_flow % (1 << 32)) % SLOTS in {

@@ -49,6 +49,7 @@ class Playback:
     due: float
     is_notice: bool
     sent: int = 0
+    unsent: int = 0
     first: Sent | None = None
     last: Sent | None = None
     started_ns: int = 0

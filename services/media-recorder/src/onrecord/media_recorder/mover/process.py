@@ -78,7 +78,8 @@ class Mover:
         if self._listener.fileno() in ready:
             self._accept()
         for send in self._engine.tick(time.monotonic(), time.time_ns()):
-            self._legs.send(send)
+            if not self._legs.send(send):
+                self._engine.unsent(send.flow)
         for happening in self._control.happenings():
             self._tell(happening)
 

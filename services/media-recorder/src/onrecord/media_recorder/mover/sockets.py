@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 from collections.abc import Iterator
@@ -70,9 +69,13 @@ class LegSockets:
                 return
             yield flow, datagram, (source[0], source[1])
 
-    def send(self, send: Send) -> None:
-        """Send a datagram from its flow's port; what the network refuses is lost, as RTP is."""
+    def send(self, send: Send) -> bool:
+        """Send a datagram from its flow's port; False when the system did not take it."""
         opened = self._of_flow.get(send.flow)
-        if opened is not None:
-            with contextlib.suppress(OSError):
-                opened.sendto(send.datagram, send.address)
+        if opened is None:
+            return False
+        try:
+            opened.sendto(send.datagram, send.address)
+        except OSError:
+            return False
+        return True

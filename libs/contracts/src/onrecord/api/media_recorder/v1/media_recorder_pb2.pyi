@@ -322,7 +322,7 @@ class PlayReport(_message.Message):
     complete: _builtins.bool
     """True when the last packet of the prompt was sent."""
     reason: _builtins.str
-    """Closed slug when not complete: leg_closed, no_remote_address, no_codec."""
+    """Closed slug when not complete: leg_closed, no_remote_address, no_codec, send_failed."""
     ssrc: _builtins.int
     first_sequence: _builtins.int
     """Extended sequence numbers of the first and last packet sent."""
