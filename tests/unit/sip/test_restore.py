@@ -52,7 +52,7 @@ def test_requests_of_the_far_side_find_a_restored_dialog() -> None:
     restored = restarted(network, called)
     network.a.reinvite(leg, OFFER, network.now)
     network.run()
-    assert network.of("b", Reinvited) == [Reinvited(restored, OFFER)]
+    assert [(e.leg, e.body) for e in network.of("b", Reinvited)] == [(restored, OFFER)]
     network.b.answer(restored, ANSWER, network.now)
     network.run()
     network.a.bye(leg, network.now)

@@ -10,7 +10,7 @@ Commands about a leg that is already over do nothing: they race with the far sid
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from onrecord.sip.client_leg import ClientLeg, Invitation
 from onrecord.sip.core import ALLOW, SDP_TYPE, Core
@@ -25,6 +25,8 @@ from onrecord.sip.transaction.base import HostPort, Outbox, Timers
 
 MAX_TRANSACTIONS = 100_000
 RETRY_AFTER = ("Retry-After", "10")
+Fields = tuple[tuple[str, str], ...]
+"""Header fields as an owner writes them: names and whole values."""
 
 
 class Endpoint:
@@ -34,6 +36,7 @@ class Endpoint:
     `tokens` returns a new unguessable token of letters and digits at each call. `admits` is asked
     about each INVITE of a new call before anything is kept of it; False sheds it with 503. Without
     it the bound is `is_crowded`, which always holds for requests that belong to no call.
+    `extensions` are the option tags (`Require`, `Supported`) that the owner itself takes care of.
     """
 
     def __init__(
@@ -43,9 +46,11 @@ class Endpoint:
         tokens: Callable[[], str],
         timers: Timers | None = None,
         admits: Callable[[Request], bool] | None = None,
+        extensions: Iterable[str] = (),
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._admits = admits or (lambda _request: not self.is_crowded)
+        self._extensions = frozenset(tag.lower() for tag in extensions)
         self._core = Core(address, tokens, timers or Timers())
 
     # The five doors
@@ -89,6 +94,11 @@ class Endpoint:
         """Whether there are as many transactions as there may be."""
         return len(self._core.layer) >= MAX_TRANSACTIONS
 
+    @property
+    def contact(self) -> str:
+        """What we write into Contact, without header parameters."""
+        return self._core.contact
+
     # Across a restart
 
     def dialog(self, leg: LegId) -> Dialog | None:
@@ -119,17 +129,28 @@ class Endpoint:
             found.acknowledge(body, now)
 
     def ring(
-        self, leg: LegId, now: float, *, status: int = 180, reason: str = "", body: bytes = b""
+        self,
+        leg: LegId,
+        now: float,
+        *,
+        status: int = 180,
+        reason: str = "",
+        body: bytes = b"",
+        headers: Fields = (),
     ) -> None:
         """Tell the caller that the call rings (18x), with early media where `body` has it."""
         found = self._core.legs.get(leg)
         if isinstance(found, ServerLeg):
-            found.ring(status, reason, body, now)
+            found.ring(status, reason, body, Headers(list(headers)), now)
 
-    def answer(self, leg: LegId, body: bytes, now: float) -> None:
-        """Accept a call or a re-INVITE with this session description; `Acked` follows."""
+    def answer(self, leg: LegId, body: bytes, now: float, *, headers: Fields = ()) -> None:
+        """Accept a call or a re-INVITE with this session description; `Acked` follows.
+
+        `headers` stand in place of ours of the same names (`Contact` with feature tags: see
+        `contact`).
+        """
         if found := self._core.legs.get(leg):
-            found.answer(body, now)
+            found.answer(body, Headers(list(headers)), now)
 
     def reject(
         self,
@@ -138,7 +159,7 @@ class Endpoint:
         now: float,
         *,
         reason: str = "",
-        headers: tuple[tuple[str, str], ...] = (),
+        headers: Fields = (),
     ) -> None:
         """Refuse a call or a re-INVITE with a status of 300 to 699."""
         if found := self._core.legs.get(leg):
@@ -221,8 +242,9 @@ class Endpoint:
         if request.max_forwards == 0 and request.method != "OPTIONS":
             return 483, []
         required = request.headers.values("Require")
-        if required:
-            return 420, [("Unsupported", ", ".join(required))]
+        unknown = [tag for tag in required if tag.lower() not in self._extensions]
+        if unknown:
+            return 420, [("Unsupported", ", ".join(unknown))]
         return None
 
     def _in_dialog(self, request: Request, addr: HostPort, now: float) -> None:

@@ -96,6 +96,7 @@ class Reinvited:
 
     leg: LegId
     body: bytes
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)

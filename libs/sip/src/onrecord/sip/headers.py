@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from onrecord.sip.errors import SipError
@@ -105,6 +105,14 @@ class Headers:
             return
         rest = [item for item in self._items[index + 1 :] if item[0] != name]
         self._items[index:] = [(name, value), *rest]
+
+    def override(self, fields: Iterable[tuple[str, str]]) -> None:
+        """Take these fields in place of every one of the same names; order and repeats are kept."""
+        added = Headers()
+        for name, value in fields:
+            added.add(name, value)
+        names = {name for name, _ in added}
+        self._items = [item for item in self._items if item[0] not in names] + added._items
 
     def get(self, name: str) -> str | None:
         """Return the first field's whole value, or None."""

@@ -83,10 +83,10 @@ class Leg:
         peer = self._core.destination(self._dialog.next_hop, self._dialog.peer)
         self._core.layer.send_invite(request, peer, self, now)
 
-    def answer(self, body: bytes, now: float) -> None:
+    def answer(self, body: bytes, headers: Headers, now: float) -> None:
         """Accept the INVITE or re-INVITE that waits for an answer; nothing if none waits."""
         if self._incoming is not None and not self._incoming.is_answered:
-            self._incoming.accept(body, now)
+            self._incoming.accept(body, now, headers)
 
     def reject(self, status: int, reason: str, headers: Headers, now: float) -> None:
         """Refuse the re-INVITE that waits for an answer; nothing if none waits."""
@@ -157,7 +157,7 @@ class Leg:
         tag = self._dialog.local.tag
         self._incoming = ServerInvite(self._core, request, machine, tag, self._on_no_ack)
         self._incoming.ring(100, "", b"", now)
-        self._core.events.append(Reinvited(self.id, request.body))
+        self._core.events.append(Reinvited(self.id, request.body, request))
 
     def _on_no_ack(self, now: float) -> None:
         """§13.3.1.4: a 2xx that nobody acknowledges ends the session with a BYE."""

@@ -9,6 +9,8 @@ from onrecord.sip.headers import Headers
 from onrecord.sip.message import Request, Response
 from onrecord.sip.transaction.invite_server import InviteServer
 
+_NOTHING = Headers()
+
 
 class ServerInvite:
     """Answers one INVITE, and retransmits its 2xx until the ACK comes (§13.3.1.4)."""
@@ -37,17 +39,21 @@ class ServerInvite:
         """Whether a 2xx is out that has not been acknowledged."""
         return self.next_timer is not None
 
-    def ring(self, status: int, reason: str, body: bytes, now: float) -> None:
+    def ring(
+        self, status: int, reason: str, body: bytes, now: float, headers: Headers = _NOTHING
+    ) -> None:
         """Send a provisional response; nothing once a final one is out."""
         response = self._response(status, reason)
         if status > 100:
             self._core.describe(response, body)
+            response.headers.override(headers)
         self._core.layer.respond(self._machine, response, now)
 
-    def accept(self, body: bytes, now: float) -> None:
-        """Send 200 and wait for its ACK."""
+    def accept(self, body: bytes, now: float, headers: Headers = _NOTHING) -> None:
+        """Send 200 and wait for its ACK; `headers` stand in place of ours of the same names."""
         response = self._response(200)
         self._core.describe(response, body)
+        response.headers.override(headers)
         self.is_answered = True
         self.next_timer = now + self._interval
         self._give_up_at = now + self._core.layer.timers.give_up
@@ -57,8 +63,7 @@ class ServerInvite:
     def refuse(self, status: int, reason: str, headers: Headers, now: float) -> None:
         """Send a final failure; the transaction retransmits it until its ACK."""
         response = self._response(status, reason)
-        for name, value in headers:
-            response.headers.add(name, value)
+        response.headers.override(headers)
         self.is_answered = True
         self._core.layer.respond(self._machine, response, now)
 

@@ -40,15 +40,15 @@ class ServerLeg(Leg):
         if self._incoming is not None:
             self._incoming.ring(100, "", b"", now)
 
-    def ring(self, status: int, reason: str, body: bytes, now: float) -> None:
+    def ring(self, status: int, reason: str, body: bytes, headers: Headers, now: float) -> None:
         """Send 18x, with early media if there is a body; nothing once answered."""
         if self._incoming is not None and self._is_initial and not self._incoming.is_answered:
-            self._incoming.ring(status, reason, body, now)
+            self._incoming.ring(status, reason, body, now, headers)
 
-    def answer(self, body: bytes, now: float) -> None:
+    def answer(self, body: bytes, headers: Headers, now: float) -> None:
         """Accept the call, or later its re-INVITE."""
         self._close_invite()
-        super().answer(body, now)
+        super().answer(body, headers, now)
 
     def reject(self, status: int, reason: str, headers: Headers, now: float) -> None:
         """Refuse the call, which ends the leg, or later a re-INVITE, which does not."""

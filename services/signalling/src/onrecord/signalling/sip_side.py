@@ -48,7 +48,7 @@ def meaning(event: sip.Event, party: Party) -> on.Input | None:
             return on.HungUp(party)
         case sip.TimedOut():
             return on.HungUp(party, is_lost=True)
-        case sip.Reinvited(_, body):
+        case sip.Reinvited(_, body, _):
             return on.Reoffered(party, body)
         case sip.ReinviteAnswered(_, body):
             return on.ReofferAnswered(party, body)
