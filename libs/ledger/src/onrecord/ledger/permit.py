@@ -22,8 +22,11 @@ from onrecord.ledger.keys import key_id
 CALLER, AGENT = "caller", "agent"
 SERVICE_CALLER, SERVICE_AGENT = "service-caller", "service-agent"
 
-LEGS = frozenset({CALLER, AGENT, SERVICE_CALLER, SERVICE_AGENT})
-"""Every leg that a permit can name: what a person sent, and what was played to them."""
+STREAMS = tuple(f"stream-{number}" for number in range(8))
+"""The streams of a recording session (RFC 7866), in the order in which they came."""
+
+LEGS = frozenset({CALLER, AGENT, SERVICE_CALLER, SERVICE_AGENT, *STREAMS})
+"""Every leg that a permit can name: what a person sent, what was played to them, a stream."""
 
 PARTIES = frozenset({CALLER, AGENT})
 """Every party that a permit can name."""

@@ -47,11 +47,18 @@ from onrecord.contracts.events.recording import (
     RecordingStored,
     StoredUnit,
 )
+from onrecord.contracts.events.session import (
+    Correlation,
+    DescribedParticipant,
+    DescribedStream,
+    SessionDescribed,
+)
 from onrecord.contracts.events.vocabulary import (
     Act,
     Gate,
     Grade,
     Leg,
+    Method,
     Party,
     Position,
     Purpose,
@@ -70,6 +77,9 @@ __all__ = [
     "ConsentGiven",
     "ConsentRefused",
     "ConsentWithdrawn",
+    "Correlation",
+    "DescribedParticipant",
+    "DescribedStream",
     "EraseCompleted",
     "EraseOrdered",
     "FieldsOpened",
@@ -78,6 +88,7 @@ __all__ = [
     "HoldPlaced",
     "HoldReleased",
     "Leg",
+    "Method",
     "NoticeFailed",
     "NoticeGiven",
     "NoticeSpan",
@@ -100,6 +111,7 @@ __all__ = [
     "RecordingStarted",
     "RecordingStopped",
     "RecordingStored",
+    "SessionDescribed",
     "StoredUnit",
     "Verdict",
 ]

@@ -19,7 +19,10 @@ from pydantic import Field
 
 
 class CallStarted(Fact):
-    """A call came in and was accepted for routing."""
+    """A call came in and was accepted for routing.
+
+    `session`: whether we stand in the call itself, or are sent a copy of it (RFC 7866 §3).
+    """
 
     TYPE: ClassVar[str] = "call.started"
     APPENDED_BY: ClassVar[frozenset[Service]] = SIGNALLING
@@ -36,6 +39,7 @@ class CallStarted(Fact):
 
     direction: Literal["inbound", "outbound"]
     kind: Literal["recorded", "unrecorded", "emergency"] = "recorded"
+    session: Literal["communication", "recording"] = "communication"
     route: Text
     line: Text = ""
     business_unit: Text = "default"

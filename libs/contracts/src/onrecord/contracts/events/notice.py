@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
+from onrecord.contracts.events.recording import RecordedLeg
 from onrecord.contracts.events.vocabulary import (
     ANNOUNCEMENT,
     RETRIEVAL,
@@ -11,12 +12,13 @@ from onrecord.contracts.events.vocabulary import (
     Act,
     Grade,
     Leg,
+    Method,
     Party,
     Position,
     Purpose,
 )
 from onrecord.contracts.fact import Fact, Fields, Sealed, Service, Sha256, Slug, Text, Time
-from pydantic import Field
+from pydantic import Field, model_validator
 
 
 class NoticeSpan(Fields):
@@ -38,10 +40,13 @@ class NoticeGiven(Fact):
 
     A: the party responded, or sent intact and acknowledged by the named next hop; B: sent intact;
     C: stated by a named person or system; D: published. Never "heard".
+
+    What we did not send ourselves has no `span` and is C, with `stated_by`, or D, written;
+    `received` is then how far each stream had come when it was stated: nothing before that counts.
     """
 
     TYPE: ClassVar[str] = "notice.given"
-    APPENDED_BY: ClassVar[frozenset[Service]] = ANNOUNCEMENT
+    APPENDED_BY: ClassVar[frozenset[Service]] = ANNOUNCEMENT | SIGNALLING
     EXAMPLE: ClassVar[dict[str, object]] = {
         "party": "caller",
         "method": "prompt",
@@ -66,15 +71,27 @@ class NoticeGiven(Fact):
     }
 
     party: Party
-    method: Literal["prompt"]
+    method: Method
     notice: Text
     version: Text
     language: Text
     acts: tuple[Act, ...] = Field(max_length=3)
     purposes: tuple[Purpose, ...] = Field(max_length=6)
-    prompt_sha256: Sha256
+    prompt_sha256: Sha256 | None = None
     grade: Grade
-    span: NoticeSpan
+    span: NoticeSpan | None = None
+    stated_by: Text = ""
+    received: tuple[RecordedLeg, ...] = Field(default=(), max_length=8)
+
+    @model_validator(mode="after")
+    def _graded_by_its_evidence(self) -> Self:
+        if self.span is not None and self.prompt_sha256 is not None:
+            return self
+        is_stated = self.grade == "C" and self.stated_by
+        is_published = self.grade == "D" and self.method == "written"
+        if self.span is not None or not (is_stated or is_published):
+            raise ValueError("without span and prompt: C with stated_by, or D and written")
+        return self
 
 
 class NoticeFailed(Fact):

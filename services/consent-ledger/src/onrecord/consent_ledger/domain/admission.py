@@ -112,6 +112,8 @@ def _judge(call: Call) -> Opening:
         return Opening(False, "not_decided", ())
     if call.started.kind != "recorded":
         return Opening(False, call.started.kind, ())
+    if call.started.session == "recording" and not call.streams:
+        return Opening(False, "no_streams", ())
     if call.ended is not None or call.verdict is not None:
         return Opening(False, "call_ended", ())
     if not call.decided.may_record:
@@ -147,17 +149,37 @@ def _legs(call: Call, relied_on: Sequence[str]) -> tuple[events.PermitLeg, ...]:
     A party's own words count from the packet after the last one received when its notice ended.
     What we played is ours from the first packet on.
     """
+    if call.started is not None and call.started.session == "recording":
+        return _stream_legs(call, relied_on)
     legs: list[events.PermitLeg] = []
     for notice in call.evidence:
-        if notice.event_id not in relied_on:
+        if notice.event_id not in relied_on or notice.fact.span is None:
             continue
         party = notice.fact.party
-        received = notice.fact.span.received
-        first = received and received.model_copy(update={"sequence": received.sequence + 1})
+        first = _next(notice.fact.span.received)
         legs.append(events.PermitLeg(leg=party, first_kept=first))
         played: events.Leg = "service-caller" if party == "caller" else "service-agent"
         legs.append(events.PermitLeg(leg=played))
     return tuple(sorted(legs, key=lambda leg: leg.leg))
+
+
+def _stream_legs(call: Call, relied_on: Sequence[str]) -> tuple[events.PermitLeg, ...]:
+    """What may be kept of each stream of a recording session.
+
+    Anybody may be heard in any stream, so each counts from where it stood when the last of the
+    parties was said to have been told; from its beginning where they were told before it.
+    """
+    reached: dict[str, events.Position] = {}
+    for notice in call.evidence:
+        if notice.event_id in relied_on:
+            reached |= {one.leg: one.position for one in notice.fact.received if one.position}
+    return tuple(
+        events.PermitLeg(leg=leg, first_kept=_next(reached.get(leg))) for leg in call.streams
+    )
+
+
+def _next(received: events.Position | None) -> events.Position | None:
+    return received and received.model_copy(update={"sequence": received.sequence + 1})
 
 
 def _parties(call: Call) -> tuple[events.Party, ...]:

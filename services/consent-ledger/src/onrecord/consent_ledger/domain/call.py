@@ -39,12 +39,14 @@ class Call:
 
     `present` are the parties in the call now, `objections` those who said no and did not take it
     back. `notices` are all that were given, `evidence` those that count: they were played to the
-    party's own ear, and nobody came in that party's place since. Facts may come in any order
-    between services; within one service they come in order.
+    party's own ear, or stated of a recording session, in which we can play nothing; and nobody came
+    in that party's place since. `streams` are the legs that such a session has had. Facts may come
+    in any order between services; within one service they come in order.
     """
 
     id: str
     event_ids: frozenset[str] = frozenset()
+    streams: tuple[events.Leg, ...] = ()
     started: events.CallStarted | None = None
     started_at: datetime | None = None
     decided: events.PolicyDecided | None = None
@@ -102,6 +104,7 @@ _APPLY = frozenset(
     {
         "call.started",
         "policy.decided",
+        "session.described",
         "call.answered",
         "party.joined",
         "party.left",
@@ -126,7 +129,12 @@ _APPLY = frozenset(
 
 def _told(call: Call, notice: GivenNotice) -> Call:
     evidence = call.evidence
-    if notice.fact.span.leg == f"service-{notice.fact.party}":
+    span = notice.fact.span
+    if span is None:
+        counts = call.started is not None and call.started.session == "recording"
+    else:
+        counts = span.leg == f"service-{notice.fact.party}"
+    if counts:
         evidence = (*evidence, notice)
     return replace(call, notices=(*call.notices, notice), evidence=evidence)
 
@@ -135,6 +143,9 @@ def _apply_fact(call: Call, fact: Fact) -> Call:  # noqa: C901, PLR0912 — one 
     match fact:
         case events.PolicyDecided():
             return replace(call, decided=fact)
+        case events.SessionDescribed():
+            legs = (stream.leg for stream in fact.streams)
+            return replace(call, streams=tuple(dict.fromkeys((*call.streams, *legs))))
         case events.CallAnswered():
             parties = frozenset(leg.party for leg in fact.legs)
             return replace(call, answered=True, present=call.present | parties)
