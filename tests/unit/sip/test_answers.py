@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from onrecord.sip.capabilities import Capabilities
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.events import IncomingInvite, Reinvited
 from onrecord.sip.message import Response, parse
@@ -55,7 +56,8 @@ def test_an_owner_adds_headers_to_the_answer_of_a_reinvite() -> None:
 )
 def test_extensions_of_the_owner_may_be_required(required: str, unsupported: str | None) -> None:
     """§8.2.2.3: only what neither we nor the owner know is 420, and named."""
-    endpoint = Endpoint(CALLEE, tokens=tokens("b"), extensions=("siprec",))
+    known = Capabilities(extensions=frozenset({"siprec"}))
+    endpoint = Endpoint(CALLEE, tokens=tokens("b"), capabilities=known)
     more = f"Contact: <sip:a@192.0.2.1>\r\nRequire: {required}\r\n"
     (response,) = answers(endpoint, request("INVITE", more=more))
     assert response.status == (100 if unsupported is None else 420)

@@ -58,7 +58,11 @@ def test_options_is_answered() -> None:
 @pytest.mark.parametrize(
     ("data", "status", "header"),
     [
-        (request("INFO"), 405, "Allow"),
+        (request("INFO"), 481, None),
+        (request("UPDATE"), 481, None),
+        (request("NOTIFY"), 481, None),
+        (request("MESSAGE"), 405, "Allow"),
+        (request("REFER"), 405, "Allow"),
         (request("FLY"), 405, "Allow"),
         (request("BYE"), 481, None),
         (request("BYE", to_tag="x"), 481, None),

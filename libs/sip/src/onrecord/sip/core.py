@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING
 
+from onrecord.sip.capabilities import SDP_TYPE, Capabilities
 from onrecord.sip.dialog import DialogKey
 from onrecord.sip.events import Event, LegId
 from onrecord.sip.headers import BRANCH_COOKIE
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
     from onrecord.sip.leg import Leg
     from onrecord.sip.server_leg import ServerLeg
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS"
-SDP_TYPE = "application/sdp"
-
 
 class Core:
     """The endpoint's own state, as its legs see it."""
 
-    def __init__(self, address: HostPort, tokens: Callable[[], str], timers: Timers) -> None:
+    def __init__(
+        self,
+        address: HostPort,
+        tokens: Callable[[], str],
+        timers: Timers,
+        capabilities: Capabilities,
+    ) -> None:
         self.address = address
         self.tokens = tokens
+        self.capabilities = capabilities
         self.layer = TransactionLayer(timers)
         self.events: deque[Event] = deque()
         self.legs: dict[LegId, Leg] = {}
@@ -51,9 +56,9 @@ class Core:
         return host, port
 
     def describe(self, message: Request | Response, body: bytes) -> None:
-        """Give a message what an INVITE and its answers carry: Contact, Allow, a description."""
+        """Give a message what an INVITE and its answers carry: who we are, what we take, a body."""
         message.headers.set("Contact", self.contact)
-        message.headers.set("Allow", ALLOW)
+        self.capabilities.describe(message.headers)
         if body:
             message.headers.set("Content-Type", SDP_TYPE)
             message.body = body

@@ -10,13 +10,15 @@ Commands about a leg that is already over do nothing: they race with the far sid
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
+from onrecord.sip.asked import Fields, Reply
+from onrecord.sip.capabilities import Capabilities
 from onrecord.sip.client_leg import ClientLeg, Invitation
-from onrecord.sip.core import ALLOW, SDP_TYPE, Core
+from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog, DialogKey
 from onrecord.sip.errors import SipError
-from onrecord.sip.events import Event, LegId
+from onrecord.sip.events import Event, LegId, RequestId
 from onrecord.sip.headers import Headers
 from onrecord.sip.leg import Leg
 from onrecord.sip.message import MalformedRequest, Request, Response, parse
@@ -25,8 +27,8 @@ from onrecord.sip.transaction.base import HostPort, Outbox, Timers
 
 MAX_TRANSACTIONS = 100_000
 RETRY_AFTER = ("Retry-After", "10")
-Fields = tuple[tuple[str, str], ...]
-"""Header fields as an owner writes them: names and whole values."""
+
+_NOTHING = Headers()
 
 
 class Endpoint:
@@ -36,7 +38,7 @@ class Endpoint:
     `tokens` returns a new unguessable token of letters and digits at each call. `admits` is asked
     about each INVITE of a new call before anything is kept of it; False sheds it with 503. Without
     it the bound is `is_crowded`, which always holds for requests that belong to no call.
-    `extensions` are the option tags (`Require`, `Supported`) that the owner itself takes care of.
+    `capabilities` are what the owner itself takes care of.
     """
 
     def __init__(
@@ -46,12 +48,11 @@ class Endpoint:
         tokens: Callable[[], str],
         timers: Timers | None = None,
         admits: Callable[[Request], bool] | None = None,
-        extensions: Iterable[str] = (),
+        capabilities: Capabilities | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._admits = admits or (lambda _request: not self.is_crowded)
-        self._extensions = frozenset(tag.lower() for tag in extensions)
-        self._core = Core(address, tokens, timers or Timers())
+        self._core = Core(address, tokens, timers or Timers(), capabilities or Capabilities())
 
     # The five doors
 
@@ -170,6 +171,21 @@ class Endpoint:
         if found := self._core.legs.get(leg):
             found.reinvite(body, now)
 
+    def ask(
+        self, leg: LegId, method: str, now: float, *, headers: Fields = (), body: bytes = b""
+    ) -> RequestId | None:
+        """Send an INFO, MESSAGE, NOTIFY or REFER inside the call; `Responded` follows.
+
+        None, and no event, for a leg without a confirmed dialog.
+        """
+        found = self._core.legs.get(leg)
+        return found.ask(method, headers, body, now) if found else None
+
+    def respond(self, leg: LegId, asked: RequestId, reply: Reply, now: float) -> None:
+        """Answer what `Requested` brought."""
+        if found := self._core.legs.get(leg):
+            found.respond(asked, reply, now)
+
     def bye(self, leg: LegId, now: float) -> None:
         """Hang up, whatever the state: BYE, CANCEL or 480; `Ended`, or the call's own end, follows.
 
@@ -228,24 +244,23 @@ class Endpoint:
             self._in_dialog(request, addr, now)
         elif request.method == "INVITE":
             self._on_invite(request, addr, now)
-        elif request.method == "OPTIONS":
-            self._respond(request, addr, 200, now, [("Allow", ALLOW), ("Accept", SDP_TYPE)])
-        elif request.method == "BYE":
-            self._respond(request, addr, 481, now)
         else:
-            self._respond(request, addr, 405, now, [("Allow", ALLOW)])
+            headers = Headers()
+            self._core.capabilities.describe(headers)
+            self._respond(request, addr, 200, now, headers)  # OPTIONS (§11.2)
 
-    def _check(self, request: Request) -> tuple[int, list[tuple[str, str]]] | None:
+    def _check(self, request: Request) -> tuple[int, Headers] | None:
         """§8.2: what is refused before anybody is asked."""
-        if self._core.layer.is_merged(request):
-            return 482, []
+        if self._core.layer.is_merged(request) or self._is_loop(request):
+            return 482, Headers()
         if request.max_forwards == 0 and request.method != "OPTIONS":
-            return 483, []
-        required = request.headers.values("Require")
-        unknown = [tag for tag in required if tag.lower() not in self._extensions]
-        if unknown:
-            return 420, [("Unsupported", ", ".join(unknown))]
-        return None
+            return 483, Headers()
+        return self._core.capabilities.refusal(request)
+
+    def _is_loop(self, request: Request) -> bool:
+        """§16.3: an open INVITE of ours came back for the same number; another's is a spiral."""
+        sent = (self._core.layer.sent_invite(branch) for branch in request.branches)
+        return any(ours is not None and ours.uri.user == request.uri.user for ours in sent)
 
     def _in_dialog(self, request: Request, addr: HostPort, now: float) -> None:
         leg = self._core.dialogs.get(self._dialog_key(request))
@@ -269,12 +284,11 @@ class Endpoint:
         addr: HostPort,
         status: int,
         now: float,
-        headers: list[tuple[str, str]] | None = None,
+        headers: Headers = _NOTHING,
     ) -> None:
         machine = self._core.layer.open_server(request, request.via.response_address(addr))
         response = request.response(status, to_tag=self._core.tokens())
-        for name, value in headers or ():
-            response.headers.add(name, value)
+        response.headers.override(headers)
         self._core.layer.respond(machine, response, now)
 
     def _refuse_statelessly(

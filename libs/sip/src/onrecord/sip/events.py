@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
-from onrecord.sip.message import Request
+from onrecord.sip.message import Request, Response
 
 LegId = NewType("LegId", str)
+RequestId = NewType("RequestId", str)
+"""One request inside a dialog that waits for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Reinvited:
-    """A re-INVITE arrived inside the dialog; `answer` or `reject` it, the call goes on either way.
+    """An offer arrived inside the dialog; `answer` or `reject` it, the call goes on either way.
 
-    An empty `body` asks us for an offer.
+    It came by re-INVITE or by UPDATE (RFC 3311), as `request` tells. An empty `body` asks us for an
+    offer; then `Acked` brings the answer.
     """
 
     leg: LegId
@@ -116,6 +119,26 @@ class ReinviteRejected:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """An INFO, MESSAGE, NOTIFY or REFER arrived inside the dialog; `respond` to it."""
+
+    leg: LegId
+    id: RequestId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Responded:
+    """What became of a request that we sent by `ask`; `response` is None where none came."""
+
+    leg: LegId
+    id: RequestId
+    status: int
+    reason: str
+    response: Response | None
+
+
 Event = (
     IncomingInvite
     | Acked
@@ -129,4 +152,6 @@ Event = (
     | Reinvited
     | ReinviteAnswered
     | ReinviteRejected
+    | Requested
+    | Responded
 )

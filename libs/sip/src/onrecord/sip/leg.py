@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from onrecord.sip.core import ALLOW, Core
+from onrecord.sip.asked import AskedRequests, Fields, Reply
+from onrecord.sip.capabilities import ASKED
+from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog, DialogKey
 from onrecord.sip.errors import SipError
 from onrecord.sip.events import (
@@ -15,11 +17,13 @@ from onrecord.sip.events import (
     ReinviteAnswered,
     Reinvited,
     ReinviteRejected,
+    RequestId,
     TimedOut,
 )
 from onrecord.sip.headers import Headers
 from onrecord.sip.message import Request, Response
 from onrecord.sip.server_invite import ServerInvite
+from onrecord.sip.server_update import ServerUpdate
 from onrecord.sip.transaction.invite_server import InviteServer
 from onrecord.sip.transaction.layer import ServerMachine
 
@@ -35,7 +39,8 @@ class Leg:
         self.is_over = False
         self._core = core
         self._dialog: Dialog | None = None
-        self._incoming: ServerInvite | None = None
+        self._incoming: ServerInvite | ServerUpdate | None = None
+        self._asked = AskedRequests(core, leg_id)
         self._reinvite: Request | None = None
         self._acks: dict[tuple[str, int], Request] = {}
         self._is_ending = False
@@ -93,6 +98,16 @@ class Leg:
         if self._incoming is not None and not self._incoming.is_answered:
             self._incoming.refuse(status, reason, headers, now)
 
+    def ask(self, method: str, headers: Fields, body: bytes, now: float) -> RequestId | None:
+        """Send an INFO, MESSAGE, NOTIFY or REFER inside the dialog; None where there is none."""
+        if self._dialog is None or self._is_ending or self.is_over:
+            return None
+        return self._asked.send(self._dialog, method, headers, body, now)
+
+    def respond(self, asked: RequestId, reply: Reply, now: float) -> None:
+        """Answer a request that `Requested` brought."""
+        self._asked.respond(asked, reply, now)
+
     def on_request(self, request: Request, machine: ServerMachine, now: float) -> None:
         """Take a request inside the dialog, ACK and CANCEL apart."""
         if self._dialog is not None:
@@ -105,8 +120,12 @@ class Leg:
             self._on_bye(request, machine, now)
         elif request.method == "INVITE" and isinstance(machine, InviteServer):
             self._on_reinvite(request, machine, now)
+        elif request.method == "UPDATE":
+            self._on_update(request, machine, now)
+        elif request.method in ASKED:
+            self._asked.receive(request, machine, now)
         else:
-            self._respond(request, machine, 200 if request.method == "OPTIONS" else 405, now)
+            self._respond(request, machine, 200, now)
 
     def on_ack(self, ack: Request, now: float) -> None:
         """Take the ACK of a 2xx of ours."""
@@ -145,19 +164,40 @@ class Leg:
         self._finish()
 
     def _on_reinvite(self, request: Request, machine: InviteServer, now: float) -> None:
-        """§14.2: 491 while our own INVITE is open, 500 while an earlier one of theirs is."""
-        if self._dialog is None or self._reinvite is not None:
-            self._respond(request, machine, 491, now)
-            return
-        if self._has_open_invite:
-            retry = Headers([("Retry-After", "1")])
-            self._respond(request, machine, 500, now, retry)
+        if self._dialog is None or self._refuses_offer(request, machine, now):
             return
         self._dialog.refresh_target(request)
         tag = self._dialog.local.tag
-        self._incoming = ServerInvite(self._core, request, machine, tag, self._on_no_ack)
-        self._incoming.ring(100, "", b"", now)
+        incoming = ServerInvite(self._core, request, machine, tag, self._on_no_ack)
+        incoming.ring(100, "", b"", now)
+        self._incoming = incoming
         self._core.events.append(Reinvited(self.id, request.body, request))
+
+    def _on_update(self, request: Request, machine: ServerMachine, now: float) -> None:
+        """RFC 3311 §5.2: without an offer it only refreshes, and that needs nobody's word."""
+        if request.body and self._refuses_offer(request, machine, now):
+            return
+        if self._dialog is not None:
+            self._dialog.refresh_target(request)
+        update = ServerUpdate(self._core, request, machine)
+        if request.body:
+            self._incoming = update
+            self._core.events.append(Reinvited(self.id, request.body, request))
+        else:
+            update.accept(b"", now)
+
+    def _refuses_offer(self, request: Request, machine: ServerMachine, now: float) -> bool:
+        """§14.2, RFC 3311 §5.2: 491 while our own offer is open, 500 while an earlier of theirs is.
+
+        Before the call is answered there is no session yet that could be changed.
+        """
+        if self._reinvite is not None:
+            self._respond(request, machine, 491, now)
+        elif self._has_open_invite or self.confirmed is None:
+            self._respond(request, machine, 500, now, Headers([("Retry-After", "1")]))
+        else:
+            return False
+        return True
 
     def _on_no_ack(self, now: float) -> None:
         """§13.3.1.4: a 2xx that nobody acknowledges ends the session with a BYE."""
@@ -222,8 +262,8 @@ class Leg:
         response = request.response(status)
         for name, value in headers:
             response.headers.add(name, value)
-        if status in (200, 405):
-            response.headers.add("Allow", ALLOW)
+        if status == 200:
+            self._core.capabilities.describe(response.headers)
         self._core.layer.respond(machine, response, now)
 
     def _finish(self) -> None:

@@ -7,6 +7,7 @@ on an octet. Left out: multipart bodies and stream framing.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from functools import cached_property
 
@@ -75,10 +76,24 @@ class _Message:
         values = self.headers.values("Contact")
         return Address.parse(values[0]) if values and values[0] != "*" else None
 
+    @property
+    def branches(self) -> list[str]:
+        """The branch of every Via that can be read, top first."""
+        found = []
+        for value in self.headers.values("Via"):
+            with contextlib.suppress(SipError):
+                found.append(Via.parse(value).branch)
+        return found
+
     @cached_property
     def record_routes(self) -> tuple[Address, ...]:
         """Every Record-Route value, top first."""
         return tuple(map(Address.parse, self.headers.values("Record-Route")))
+
+    @property
+    def event_package(self) -> str:
+        """The event that a NOTIFY or SUBSCRIBE is about (RFC 6665 §8.2.1), empty without one."""
+        return (self.headers.get("Event") or "").partition(";")[0].strip().lower()
 
     @property
     def content_type(self) -> str:

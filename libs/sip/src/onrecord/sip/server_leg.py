@@ -22,8 +22,9 @@ class ServerLeg(Leg):
         super().__init__(core, LegId(core.tokens()))
         tag = core.tokens()
         self._is_initial = True
+        self._initial = ServerInvite(core, request, machine, tag, self._on_no_ack)
         self._dialog = Dialog.for_server(request, tag, source)
-        self._incoming = ServerInvite(core, request, machine, tag, self._on_no_ack)
+        self._incoming = self._initial
         self._invite_key = machine.key
         core.unanswered[machine.key] = self
         core.legs[self.id] = self
@@ -37,13 +38,12 @@ class ServerLeg(Leg):
 
     def trying(self, now: float) -> None:
         """Stop the caller's retransmissions with 100."""
-        if self._incoming is not None:
-            self._incoming.ring(100, "", b"", now)
+        self._initial.ring(100, "", b"", now)
 
     def ring(self, status: int, reason: str, body: bytes, headers: Headers, now: float) -> None:
         """Send 18x, with early media if there is a body; nothing once answered."""
-        if self._incoming is not None and self._is_initial and not self._incoming.is_answered:
-            self._incoming.ring(status, reason, body, now, headers)
+        if not self._initial.is_answered:
+            self._initial.ring(status, reason, body, now, headers)
 
     def answer(self, body: bytes, headers: Headers, now: float) -> None:
         """Accept the call, or later its re-INVITE."""

@@ -73,6 +73,11 @@ class TransactionLayer:
         machine = self._servers.get((*key[:2], "INVITE", *key[3:]))
         return machine if isinstance(machine, InviteServer) else None
 
+    def sent_invite(self, branch: str) -> Request | None:
+        """Return our own INVITE with this branch while its transaction lives."""
+        found = self._clients.get(client_key(branch, "INVITE"))
+        return found[0].request if found is not None else None
+
     def is_merged(self, request: Request) -> bool:
         """Whether this request came before by another path (§8.2.2.2)."""
         return not request.to.tag and _identity(request) in self._identities
