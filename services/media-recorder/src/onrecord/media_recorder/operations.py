@@ -26,7 +26,7 @@ from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.mover.engine import Bridge
 from onrecord.media_recorder.recorder import Recorder
 from onrecord.media_recorder.recording import CallRecording, LegCodec, OpenPermit
-from onrecord.media_recorder.succession import Succession, first_tag, tag_of
+from onrecord.media_recorder.succession import Succession, first_tag, flows, tag_of
 from onrecord.platform.clock import monotonic, utc_now
 from onrecord.platform.errors import (
     Denied,
@@ -69,10 +69,10 @@ class Operations:
     async def open(
         self, call: str, legs: Sequence[Leg], bridge: Bridge, notice_legs: Sequence[str]
     ) -> tuple[str, dict[str, int]]:
-        """Reserve an address for each leg; give the host and each leg's port."""
+        """Reserve an address for each leg that has none; give the host and every leg's port."""
         mover = self._mover()
         codecs = {leg.name: leg.codec or LegCodec() for leg in legs}
-        fresh = call not in self._recorder.calls
+        known = self._recorder.calls.get(call)
         described = await mover.command(
             "open",
             call=call,
@@ -81,9 +81,14 @@ class Operations:
             bridge=bridge,
             notice_legs=list(notice_legs),
         )
-        if fresh:
+        if known is None:
             begun = self._succession.begin(call, codecs, described, traceparent())
             self._recorder.add(begun)
+        elif added := codecs.keys() - known.codecs.keys():
+            known.codecs |= {leg: codecs[leg] for leg in added}
+            known.flows |= flows(described)
+            self._recorder.add(known)
+            await self.update(call, (), None)  # whoever succeeds us must know these legs
         self.leases[call] = monotonic()
         ports = {leg: found["port"] for leg, found in described["legs"].items()}
         return str(mover.about["host"]), ports
@@ -194,6 +199,17 @@ class Operations:
         call.open(opened)
         self._recorder.record_fact(call.call, started(permit, resumed=resumed), permit.permit_id)
         self._recorder.touch(call)
+
+    async def told(self, call: str) -> dict[str, Json | None]:
+        """Drop what waited until now; give how far each leg had come, None for nothing yet.
+
+        Whoever asks for a permit on the strength of it has these positions in its facts.
+        """
+        found = self._call(call)
+        (listed,) = (await self._mover().command("list", call=call))["calls"]
+        self._recorder.drain()
+        found.gate.forget(listed["head"])
+        return {leg: one["received"] for leg, one in listed["legs"].items()}
 
     async def pause(self, call: str, actor: Actor) -> None:
         """Shut the gate for now: nothing that arrives from this moment on is kept."""

@@ -10,7 +10,7 @@ import grpc.aio
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as ledger
 from onrecord.api.media_recorder.v1 import media_recorder_pb2 as pb
 from onrecord.api.media_recorder.v1 import media_recorder_pb2_grpc as rpc
-from onrecord.ledger.permit import SignedPermit
+from onrecord.ledger.permit import STREAMS, SignedPermit
 from onrecord.media_recorder.adapters.unit_keys import numbered
 from onrecord.media_recorder.listing import Actor
 from onrecord.media_recorder.mover.control import Json
@@ -21,11 +21,12 @@ from onrecord.media_recorder.watching import News, Watchers
 from onrecord.platform.errors import InvalidInput
 
 Context = grpc.aio.ServicerContext[Any, Any]
-LEGS: Final = frozenset({"caller", "agent"})
+PARTIES: Final = frozenset({"caller", "agent"})
 _BRIDGES: Final = {
     pb.BRIDGE_NOW: Bridge.NOW,
     pb.BRIDGE_AFTER_NOTICES: Bridge.AFTER_NOTICES,
     pb.BRIDGE_ON_PERMIT: Bridge.ON_PERMIT,
+    pb.BRIDGE_NEVER: Bridge.NEVER,
 }
 MAX_ID: Final = 128
 
@@ -85,6 +86,15 @@ class MediaServicer(rpc.MediaServicer):
         await self._operations.record(signed, keys)
         return pb.RecordResponse()
 
+    async def Told(self, request: pb.ToldRequest, context: Context) -> pb.ToldResponse:  # noqa: N802
+        """Drop what waits, and say how far each leg has come."""
+        reached = await self._operations.told(_call_id(request.call_id))
+        legs = [
+            pb.ReceivedLeg(name=leg, received=ledger.Position(**received) if received else None)
+            for leg, received in reached.items()
+        ]
+        return pb.ToldResponse(legs=legs)
+
     async def Pause(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:  # noqa: N802
         """Shut the gate for now."""
         actor = Actor(request.cause or "other", request.actor_role, request.actor)
@@ -130,8 +140,9 @@ def _text(text: str, name: str) -> str:
 
 def _legs(found: Sequence[pb.Leg]) -> list[Leg]:
     names = [leg.name for leg in found]
-    if not LEGS.issuperset(names) or len(set(names)) != len(names):
-        raise InvalidInput("unknown_leg", "legs are caller and agent, each once")
+    known = any(kind.issuperset(names) for kind in (PARTIES, frozenset(STREAMS)))
+    if not known or len(set(names)) != len(names):
+        raise InvalidInput("unknown_leg", f"legs are caller and agent, or {', '.join(STREAMS)}")
     return [_leg(leg) for leg in found]
 
 

@@ -38,13 +38,11 @@ class Succession:
         self, call: str, codecs: dict[str, LegCodec], described: Json, traceparent: str
     ) -> CallRecording:
         """Make a call that the mover has just opened, or had opened already."""
-        flows = {}
-        for leg, found in described["legs"].items():
-            flows[found["flow"]] = leg
-            flows[found["service_flow"]] = SERVICE + leg
         gate = Gate(int(self.hold_seconds * _NS), int(self.notice_hold_seconds * _NS))
         epoch = self.new_epoch(call)
-        return CallRecording(call, self.spool, gate, codecs, flows, epoch, traceparent=traceparent)
+        return CallRecording(
+            call, self.spool, gate, codecs, flows(described), epoch, traceparent=traceparent
+        )
 
     def adopt(self, described: Json, ring: Ring) -> CallRecording:
         """Make a call as an earlier writer left it: its gate, its keys' numbers, how far it got."""
@@ -126,6 +124,13 @@ class Succession:
                     log.error("spool file unreadable", unit=name.object_key, why=str(error))
         used = [ref.rpartition("/") for ref in refs]
         return max((int(number) + 1 for of, _, number in used if of == permit_id), default=0)
+
+
+def flows(described: Json) -> dict[int, str]:
+    """Name the ring's flows of a call: what each leg sends, and what is played to it."""
+    own = {found["flow"]: leg for leg, found in described["legs"].items()}
+    played = {found["service_flow"]: SERVICE + leg for leg, found in described["legs"].items()}
+    return own | played
 
 
 def tag_of(call: CallRecording, gate: State, signed: SignedPermit | None) -> str:

@@ -98,6 +98,12 @@ class Gate:
             self._until = None
         return True
 
+    def forget(self, before: int) -> None:
+        """Drop what waits from before this ring position: no permit will ever cover it."""
+        for held in self._held.values():
+            while held and held[0].position < before:
+                held.popleft()
+
     def expire(self, now_ns: int) -> None:
         """Drop what has waited too long, with no newer frame to push it out."""
         for leg in list(self._held):

@@ -126,14 +126,12 @@ class Control:
     def _open(self, request: Json, _now: float, _utc_ns: int) -> Json:
         legs = [_leg(found) for found in request["legs"]]
         bridge, notices = Bridge(request["bridge"]), set(request["notice_legs"])
-        known = request["call"] in self._engine.calls
         call = self._engine.open(request["call"], request["tag"], legs, bridge, notices)
-        if not known:
-            self._bind(call)
+        self._bind(call)
         return self._described(call)
 
     def _bind(self, call: Call) -> None:
-        for flow in call.flows.values():
+        for flow in (flow for flow in call.flows.values() if not (flow.port or flow.closed)):
             try:
                 flow.port = self._ports.bind(flow.number)
             except MoverRefused:

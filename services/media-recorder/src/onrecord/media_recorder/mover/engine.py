@@ -1,9 +1,12 @@
 """The mover's core, without sockets: packets, commands and the time in; sends and records out.
 
-A call has up to two legs. What one leg sends goes to the other once the call is bridged, under the
-other leg's own numbers; nothing is transcoded. What a leg sends is captured from the end of the
-notice that it was given, or when the writer says so. A played prompt takes a leg's ear for its
-length and is captured always: it is a leg of its own, holding machine audio only.
+A call through us has up to two legs. What one sends goes to the other once the call is bridged,
+under the other leg's own numbers; nothing is transcoded. What a leg sends is captured from the end
+of the notice that it was given, or when the writer says so. A played prompt takes a leg's ear for
+its length and is captured always: it is a leg of its own, holding machine audio only.
+
+A recording session has any number of legs, which are received only: captured from their first
+packet, never bridged, never sent anything.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from onrecord.media_recorder.mover.tee import RecordSink, Tee
 from onrecord.rtp import dtmf
 from onrecord.rtp.errors import MalformedEvent, MalformedPacket
 from onrecord.rtp.packet import Packet, parse
-from onrecord.rtp.stream import OutboundStream, Sent
+from onrecord.rtp.stream import OutboundStream
 
 MAX_CALLS: Final = 5000
 MAX_EVENTS: Final = 10_000
@@ -37,6 +40,8 @@ class Bridge(StrEnum):
     NOW = "now"
     AFTER_NOTICES = "after_notices"
     ON_PERMIT = "on_permit"
+    # The legs are a recording session's streams.
+    NEVER = "never"
 
 
 class MoverRefused(Exception):
@@ -129,17 +134,22 @@ class Engine:
     def open(
         self, call: str, tag: str, legs: Sequence[LegMedia], bridge: Bridge, notices: set[str]
     ) -> Call:
-        """Make a call; the same call again is given as it is. Raises `MoverRefused`."""
-        if call in self.calls:
-            return self.calls[call]
-        if len(self.calls) >= MAX_CALLS:
-            raise MoverRefused("mover_full")
-        made = Call(call, tag, bridge, {}, set(notices), bridged=bridge is Bridge.NOW)
-        for leg in legs:
+        """Make a call, or add the legs that it lacks. Raises `MoverRefused`."""
+        made = self.calls.get(call)
+        if made is None:
+            if len(self.calls) >= MAX_CALLS:
+                raise MoverRefused("mover_full")
+            made = Call(call, tag, bridge, {}, set(notices), bridged=bridge is Bridge.NOW)
+            self.calls[call] = made
+        added = [leg for leg in legs if leg.leg not in made.flows]
+        if added and made.closed:
+            raise MoverRefused("leg_closed")
+        for leg in added:
             flow = self._new_flow(call, leg.leg)
             made.flows[leg.leg] = self._flows[flow.number] = flow
-        self.calls[call] = made
-        self.update(call, legs, None)
+            if made.bridge is Bridge.NEVER:
+                flow.capture()
+        self.update(call, added, None)
         return made
 
     def update(self, call: str, legs: Sequence[LegMedia], bridge: Bridge | None) -> None:
@@ -308,7 +318,7 @@ class Engine:
         sent = flow.outbound.play(playback.payload_type, payload, playback.samples, now)
         playback.note(sent, payload, utc_ns)
         flow.counters.played += 1
-        self._capture(flow, _played_record(flow, playback, sent, payload, utc_ns))
+        self._capture(flow, flow.played_record(playback, sent, payload, utc_ns))
         return sent.datagram
 
     def _finish(
@@ -378,21 +388,6 @@ class Engine:
             milliseconds = duration * 1000 // flow.outbound.clock_rate
             happening = Happening(flow.call, flow.leg, "dtmf", None, digit, milliseconds)
             self.happenings.append(happening)
-
-
-def _played_record(
-    flow: Flow, playback: Playback, sent: Sent, payload: bytes, utc_ns: int
-) -> Record:
-    return Record(
-        flow.service,
-        Kind.FRAME,
-        playback.payload_type,
-        sent.ssrc,
-        sent.sequence,
-        sent.timestamp,
-        utc_ns,
-        payload,
-    )
 
 
 def positions(call: Call) -> Mapping[str, Position | None]:

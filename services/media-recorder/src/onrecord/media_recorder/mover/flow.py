@@ -12,7 +12,7 @@ from onrecord.media_recorder.mover.source import Address, SourceCheck
 from onrecord.rtp.dtmf import DigitCollector
 from onrecord.rtp.packet import Packet
 from onrecord.rtp.sequence import SequenceTracker
-from onrecord.rtp.stream import OutboundStream
+from onrecord.rtp.stream import OutboundStream, Sent
 
 # RFC 3389: comfort noise belongs to the audio and may come with any codec at 8 kHz.
 COMFORT_NOISE: Final = 13
@@ -127,4 +127,17 @@ class Flow:
             packet.timestamp,
             arrival_ns,
             b"" if masked else packet.payload,
+        )
+
+    def played_record(self, playback: Playback, sent: Sent, payload: bytes, utc_ns: int) -> Record:
+        """Give what the ring is to hold of a frame that was played to this leg."""
+        return Record(
+            self.service,
+            Kind.FRAME,
+            playback.payload_type,
+            sent.ssrc,
+            sent.sequence,
+            sent.timestamp,
+            utc_ns,
+            payload,
         )

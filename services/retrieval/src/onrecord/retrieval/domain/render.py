@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from onrecord.ledger.permit import STREAMS
 from onrecord.retrieval.domain.placement import Placement
 from onrecord.rtp import g711
 from onrecord.rtp.storage.unit import Frame
 
-LEFT: Final = frozenset({"caller", "service-caller"})
-"""The legs heard in the left channel; all others are heard in the right one."""
+LEFT: Final = frozenset({"caller", "service-caller", *STREAMS[::2]})
+"""The legs heard in the left channel; all others are heard in the right one.
+
+Who is heard in a recording session's streams is no matter of their names: clients as a rule send
+the two parties in the first two, so every second one is put on the same side.
+"""
 
 FRAME_OCTETS: Final = 4
 """One 16-bit sample for each of the two channels."""

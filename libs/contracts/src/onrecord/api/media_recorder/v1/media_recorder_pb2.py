@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as onrecord_dot_api_dot_consent__ledger_dot_v1_dot_consent__ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3onrecord/api/media_recorder/v1/media_recorder.proto\x12\x1eonrecord.api.media_recorder.v1\x1a\x33onrecord/api/consent_ledger/v1/consent_ledger.proto\"?\n\x05\x43odec\x12\x14\n\x0cpayload_type\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nclock_rate\x18\x03 \x01(\r\"\xb3\x01\n\x03Leg\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bremote_host\x18\x02 \x01(\t\x12\x13\n\x0bremote_port\x18\x03 \x01(\r\x12\x34\n\x05\x61udio\x18\x04 \x01(\x0b\x32%.onrecord.api.media_recorder.v1.Codec\x12>\n\x0ftelephone_event\x18\x05 \x01(\x0b\x32%.onrecord.api.media_recorder.v1.Codec\"6\n\nLegAddress\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\"\x9e\x01\n\x0bOpenRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x31\n\x04legs\x18\x02 \x03(\x0b\x32#.onrecord.api.media_recorder.v1.Leg\x12\x36\n\x06\x62ridge\x18\x03 \x01(\x0e\x32&.onrecord.api.media_recorder.v1.Bridge\x12\x13\n\x0bnotice_legs\x18\x04 \x03(\t\"s\n\x0cOpenResponse\x12\x38\n\x04legs\x18\x01 \x03(\x0b\x32*.onrecord.api.media_recorder.v1.LegAddress\x12\x15\n\rmedia_address\x18\x02 \x01(\t\x12\x12\n\nmedia_node\x18\x03 \x01(\t\"\x8b\x01\n\rUpdateRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x31\n\x04legs\x18\x02 \x03(\x0b\x32#.onrecord.api.media_recorder.v1.Leg\x12\x36\n\x06\x62ridge\x18\x03 \x01(\x0e\x32&.onrecord.api.media_recorder.v1.Bridge\"\x10\n\x0eUpdateResponse\"i\n\x0bPlayRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x11\n\tnotice_id\x18\x02 \x01(\t\x12\x0b\n\x03leg\x18\x03 \x01(\t\x12\x12\n\nprompt_wav\x18\x04 \x01(\x0c\x12\x15\n\rprompt_sha256\x18\x05 \x01(\x0c\"J\n\x0cPlayResponse\x12:\n\x06report\x18\x01 \x01(\x0b\x32*.onrecord.api.media_recorder.v1.PlayReport\"\xa6\x02\n\nPlayReport\x12\x11\n\tnotice_id\x18\x01 \x01(\t\x12\x0b\n\x03leg\x18\x02 \x01(\t\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04ssrc\x18\x05 \x01(\r\x12\x16\n\x0e\x66irst_sequence\x18\x06 \x01(\x04\x12\x15\n\rlast_sequence\x18\x07 \x01(\x04\x12\x0f\n\x07packets\x18\x08 \x01(\r\x12\x0e\n\x06octets\x18\t \x01(\x04\x12\x16\n\x0epayload_sha256\x18\n \x01(\x0c\x12:\n\x08received\x18\x0b \x01(\x0b\x32(.onrecord.api.consent_ledger.v1.Position\x12\x12\n\nstarted_at\x18\x0c \x01(\t\x12\x10\n\x08\x65nded_at\x18\r \x01(\t\"\x83\x01\n\rRecordRequest\x12\x36\n\x06permit\x18\x01 \x01(\x0b\x32&.onrecord.api.consent_ledger.v1.Permit\x12:\n\tunit_keys\x18\x02 \x03(\x0b\x32\'.onrecord.api.consent_ledger.v1.UnitKey\"\x10\n\x0eRecordResponse\"Q\n\x0cPauseRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x12\n\nactor_role\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x0f\n\rPauseResponse\"P\n\x0bStopRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x12\n\nactor_role\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x0e\n\x0cStopResponse\"\x1f\n\x0c\x43loseRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x0f\n\rCloseResponse\" \n\x0cRenewRequest\x12\x10\n\x08\x63\x61ll_ids\x18\x01 \x03(\t\" \n\rRenewResponse\x12\x0f\n\x07unknown\x18\x01 \x03(\t\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x9d\x02\n\rWatchResponse\x12\x0b\n\x03leg\x18\x01 \x01(\t\x12\x43\n\x0c\x66irst_packet\x18\x02 \x01(\x0b\x32+.onrecord.api.media_recorder.v1.FirstPacketH\x00\x12\x34\n\x04\x64tmf\x18\x03 \x01(\x0b\x32$.onrecord.api.media_recorder.v1.DtmfH\x00\x12\x41\n\x0brtp_timeout\x18\x04 \x01(\x0b\x32*.onrecord.api.media_recorder.v1.RtpTimeoutH\x00\x12\x38\n\x06\x66\x61iled\x18\x05 \x01(\x0b\x32&.onrecord.api.media_recorder.v1.FailedH\x00\x42\x07\n\x05\x65vent\"\r\n\x0b\x46irstPacket\"*\n\x04\x44tmf\x12\r\n\x05\x64igit\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\r\"\x1d\n\nRtpTimeout\x12\x0f\n\x07seconds\x18\x01 \x01(\r\"\x17\n\x06\x46\x61iled\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t*`\n\x06\x42ridge\x12\x16\n\x12\x42RIDGE_UNSPECIFIED\x10\x00\x12\x0e\n\nBRIDGE_NOW\x10\x01\x12\x18\n\x14\x42RIDGE_AFTER_NOTICES\x10\x02\x12\x14\n\x10\x42RIDGE_ON_PERMIT\x10\x03\x32\x9c\x07\n\x05Media\x12\x61\n\x04Open\x12+.onrecord.api.media_recorder.v1.OpenRequest\x1a,.onrecord.api.media_recorder.v1.OpenResponse\x12g\n\x06Update\x12-.onrecord.api.media_recorder.v1.UpdateRequest\x1a..onrecord.api.media_recorder.v1.UpdateResponse\x12\x61\n\x04Play\x12+.onrecord.api.media_recorder.v1.PlayRequest\x1a,.onrecord.api.media_recorder.v1.PlayResponse\x12g\n\x06Record\x12-.onrecord.api.media_recorder.v1.RecordRequest\x1a..onrecord.api.media_recorder.v1.RecordResponse\x12\x64\n\x05Pause\x12,.onrecord.api.media_recorder.v1.PauseRequest\x1a-.onrecord.api.media_recorder.v1.PauseResponse\x12\x61\n\x04Stop\x12+.onrecord.api.media_recorder.v1.StopRequest\x1a,.onrecord.api.media_recorder.v1.StopResponse\x12\x64\n\x05\x43lose\x12,.onrecord.api.media_recorder.v1.CloseRequest\x1a-.onrecord.api.media_recorder.v1.CloseResponse\x12\x64\n\x05Renew\x12,.onrecord.api.media_recorder.v1.RenewRequest\x1a-.onrecord.api.media_recorder.v1.RenewResponse\x12\x66\n\x05Watch\x12,.onrecord.api.media_recorder.v1.WatchRequest\x1a-.onrecord.api.media_recorder.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3onrecord/api/media_recorder/v1/media_recorder.proto\x12\x1eonrecord.api.media_recorder.v1\x1a\x33onrecord/api/consent_ledger/v1/consent_ledger.proto\"?\n\x05\x43odec\x12\x14\n\x0cpayload_type\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nclock_rate\x18\x03 \x01(\r\"\xb3\x01\n\x03Leg\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bremote_host\x18\x02 \x01(\t\x12\x13\n\x0bremote_port\x18\x03 \x01(\r\x12\x34\n\x05\x61udio\x18\x04 \x01(\x0b\x32%.onrecord.api.media_recorder.v1.Codec\x12>\n\x0ftelephone_event\x18\x05 \x01(\x0b\x32%.onrecord.api.media_recorder.v1.Codec\"6\n\nLegAddress\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\"\x9e\x01\n\x0bOpenRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x31\n\x04legs\x18\x02 \x03(\x0b\x32#.onrecord.api.media_recorder.v1.Leg\x12\x36\n\x06\x62ridge\x18\x03 \x01(\x0e\x32&.onrecord.api.media_recorder.v1.Bridge\x12\x13\n\x0bnotice_legs\x18\x04 \x03(\t\"s\n\x0cOpenResponse\x12\x38\n\x04legs\x18\x01 \x03(\x0b\x32*.onrecord.api.media_recorder.v1.LegAddress\x12\x15\n\rmedia_address\x18\x02 \x01(\t\x12\x12\n\nmedia_node\x18\x03 \x01(\t\"\x8b\x01\n\rUpdateRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x31\n\x04legs\x18\x02 \x03(\x0b\x32#.onrecord.api.media_recorder.v1.Leg\x12\x36\n\x06\x62ridge\x18\x03 \x01(\x0e\x32&.onrecord.api.media_recorder.v1.Bridge\"\x10\n\x0eUpdateResponse\"i\n\x0bPlayRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x11\n\tnotice_id\x18\x02 \x01(\t\x12\x0b\n\x03leg\x18\x03 \x01(\t\x12\x12\n\nprompt_wav\x18\x04 \x01(\x0c\x12\x15\n\rprompt_sha256\x18\x05 \x01(\x0c\"J\n\x0cPlayResponse\x12:\n\x06report\x18\x01 \x01(\x0b\x32*.onrecord.api.media_recorder.v1.PlayReport\"\xa6\x02\n\nPlayReport\x12\x11\n\tnotice_id\x18\x01 \x01(\t\x12\x0b\n\x03leg\x18\x02 \x01(\t\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0c\n\x04ssrc\x18\x05 \x01(\r\x12\x16\n\x0e\x66irst_sequence\x18\x06 \x01(\x04\x12\x15\n\rlast_sequence\x18\x07 \x01(\x04\x12\x0f\n\x07packets\x18\x08 \x01(\r\x12\x0e\n\x06octets\x18\t \x01(\x04\x12\x16\n\x0epayload_sha256\x18\n \x01(\x0c\x12:\n\x08received\x18\x0b \x01(\x0b\x32(.onrecord.api.consent_ledger.v1.Position\x12\x12\n\nstarted_at\x18\x0c \x01(\t\x12\x10\n\x08\x65nded_at\x18\r \x01(\t\"\x83\x01\n\rRecordRequest\x12\x36\n\x06permit\x18\x01 \x01(\x0b\x32&.onrecord.api.consent_ledger.v1.Permit\x12:\n\tunit_keys\x18\x02 \x03(\x0b\x32\'.onrecord.api.consent_ledger.v1.UnitKey\"\x10\n\x0eRecordResponse\"\x1e\n\x0bToldRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"I\n\x0cToldResponse\x12\x39\n\x04legs\x18\x01 \x03(\x0b\x32+.onrecord.api.media_recorder.v1.ReceivedLeg\"W\n\x0bReceivedLeg\x12\x0c\n\x04name\x18\x01 \x01(\t\x12:\n\x08received\x18\x02 \x01(\x0b\x32(.onrecord.api.consent_ledger.v1.Position\"Q\n\x0cPauseRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x12\n\nactor_role\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x0f\n\rPauseResponse\"P\n\x0bStopRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x12\n\nactor_role\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x0e\n\x0cStopResponse\"\x1f\n\x0c\x43loseRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x0f\n\rCloseResponse\" \n\x0cRenewRequest\x12\x10\n\x08\x63\x61ll_ids\x18\x01 \x03(\t\" \n\rRenewResponse\x12\x0f\n\x07unknown\x18\x01 \x03(\t\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x9d\x02\n\rWatchResponse\x12\x0b\n\x03leg\x18\x01 \x01(\t\x12\x43\n\x0c\x66irst_packet\x18\x02 \x01(\x0b\x32+.onrecord.api.media_recorder.v1.FirstPacketH\x00\x12\x34\n\x04\x64tmf\x18\x03 \x01(\x0b\x32$.onrecord.api.media_recorder.v1.DtmfH\x00\x12\x41\n\x0brtp_timeout\x18\x04 \x01(\x0b\x32*.onrecord.api.media_recorder.v1.RtpTimeoutH\x00\x12\x38\n\x06\x66\x61iled\x18\x05 \x01(\x0b\x32&.onrecord.api.media_recorder.v1.FailedH\x00\x42\x07\n\x05\x65vent\"\r\n\x0b\x46irstPacket\"*\n\x04\x44tmf\x12\r\n\x05\x64igit\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\r\"\x1d\n\nRtpTimeout\x12\x0f\n\x07seconds\x18\x01 \x01(\r\"\x17\n\x06\x46\x61iled\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t*r\n\x06\x42ridge\x12\x16\n\x12\x42RIDGE_UNSPECIFIED\x10\x00\x12\x0e\n\nBRIDGE_NOW\x10\x01\x12\x18\n\x14\x42RIDGE_AFTER_NOTICES\x10\x02\x12\x14\n\x10\x42RIDGE_ON_PERMIT\x10\x03\x12\x10\n\x0c\x42RIDGE_NEVER\x10\x04\x32\xff\x07\n\x05Media\x12\x61\n\x04Open\x12+.onrecord.api.media_recorder.v1.OpenRequest\x1a,.onrecord.api.media_recorder.v1.OpenResponse\x12g\n\x06Update\x12-.onrecord.api.media_recorder.v1.UpdateRequest\x1a..onrecord.api.media_recorder.v1.UpdateResponse\x12\x61\n\x04Play\x12+.onrecord.api.media_recorder.v1.PlayRequest\x1a,.onrecord.api.media_recorder.v1.PlayResponse\x12g\n\x06Record\x12-.onrecord.api.media_recorder.v1.RecordRequest\x1a..onrecord.api.media_recorder.v1.RecordResponse\x12\x61\n\x04Told\x12+.onrecord.api.media_recorder.v1.ToldRequest\x1a,.onrecord.api.media_recorder.v1.ToldResponse\x12\x64\n\x05Pause\x12,.onrecord.api.media_recorder.v1.PauseRequest\x1a-.onrecord.api.media_recorder.v1.PauseResponse\x12\x61\n\x04Stop\x12+.onrecord.api.media_recorder.v1.StopRequest\x1a,.onrecord.api.media_recorder.v1.StopResponse\x12\x64\n\x05\x43lose\x12,.onrecord.api.media_recorder.v1.CloseRequest\x1a-.onrecord.api.media_recorder.v1.CloseResponse\x12\x64\n\x05Renew\x12,.onrecord.api.media_recorder.v1.RenewRequest\x1a-.onrecord.api.media_recorder.v1.RenewResponse\x12\x66\n\x05Watch\x12,.onrecord.api.media_recorder.v1.WatchRequest\x1a-.onrecord.api.media_recorder.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onrecord.api.media_recorder.v1.media_recorder_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BRIDGE']._serialized_start=2265
-  _globals['_BRIDGE']._serialized_end=2361
+  _globals['_BRIDGE']._serialized_start=2461
+  _globals['_BRIDGE']._serialized_end=2575
   _globals['_CODEC']._serialized_start=140
   _globals['_CODEC']._serialized_end=203
   _globals['_LEG']._serialized_start=206
@@ -58,34 +58,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDREQUEST']._serialized_end=1493
   _globals['_RECORDRESPONSE']._serialized_start=1495
   _globals['_RECORDRESPONSE']._serialized_end=1511
-  _globals['_PAUSEREQUEST']._serialized_start=1513
-  _globals['_PAUSEREQUEST']._serialized_end=1594
-  _globals['_PAUSERESPONSE']._serialized_start=1596
-  _globals['_PAUSERESPONSE']._serialized_end=1611
-  _globals['_STOPREQUEST']._serialized_start=1613
-  _globals['_STOPREQUEST']._serialized_end=1693
-  _globals['_STOPRESPONSE']._serialized_start=1695
-  _globals['_STOPRESPONSE']._serialized_end=1709
-  _globals['_CLOSEREQUEST']._serialized_start=1711
-  _globals['_CLOSEREQUEST']._serialized_end=1742
-  _globals['_CLOSERESPONSE']._serialized_start=1744
-  _globals['_CLOSERESPONSE']._serialized_end=1759
-  _globals['_RENEWREQUEST']._serialized_start=1761
-  _globals['_RENEWREQUEST']._serialized_end=1793
-  _globals['_RENEWRESPONSE']._serialized_start=1795
-  _globals['_RENEWRESPONSE']._serialized_end=1827
-  _globals['_WATCHREQUEST']._serialized_start=1829
-  _globals['_WATCHREQUEST']._serialized_end=1860
-  _globals['_WATCHRESPONSE']._serialized_start=1863
-  _globals['_WATCHRESPONSE']._serialized_end=2148
-  _globals['_FIRSTPACKET']._serialized_start=2150
-  _globals['_FIRSTPACKET']._serialized_end=2163
-  _globals['_DTMF']._serialized_start=2165
-  _globals['_DTMF']._serialized_end=2207
-  _globals['_RTPTIMEOUT']._serialized_start=2209
-  _globals['_RTPTIMEOUT']._serialized_end=2238
-  _globals['_FAILED']._serialized_start=2240
-  _globals['_FAILED']._serialized_end=2263
-  _globals['_MEDIA']._serialized_start=2364
-  _globals['_MEDIA']._serialized_end=3288
+  _globals['_TOLDREQUEST']._serialized_start=1513
+  _globals['_TOLDREQUEST']._serialized_end=1543
+  _globals['_TOLDRESPONSE']._serialized_start=1545
+  _globals['_TOLDRESPONSE']._serialized_end=1618
+  _globals['_RECEIVEDLEG']._serialized_start=1620
+  _globals['_RECEIVEDLEG']._serialized_end=1707
+  _globals['_PAUSEREQUEST']._serialized_start=1709
+  _globals['_PAUSEREQUEST']._serialized_end=1790
+  _globals['_PAUSERESPONSE']._serialized_start=1792
+  _globals['_PAUSERESPONSE']._serialized_end=1807
+  _globals['_STOPREQUEST']._serialized_start=1809
+  _globals['_STOPREQUEST']._serialized_end=1889
+  _globals['_STOPRESPONSE']._serialized_start=1891
+  _globals['_STOPRESPONSE']._serialized_end=1905
+  _globals['_CLOSEREQUEST']._serialized_start=1907
+  _globals['_CLOSEREQUEST']._serialized_end=1938
+  _globals['_CLOSERESPONSE']._serialized_start=1940
+  _globals['_CLOSERESPONSE']._serialized_end=1955
+  _globals['_RENEWREQUEST']._serialized_start=1957
+  _globals['_RENEWREQUEST']._serialized_end=1989
+  _globals['_RENEWRESPONSE']._serialized_start=1991
+  _globals['_RENEWRESPONSE']._serialized_end=2023
+  _globals['_WATCHREQUEST']._serialized_start=2025
+  _globals['_WATCHREQUEST']._serialized_end=2056
+  _globals['_WATCHRESPONSE']._serialized_start=2059
+  _globals['_WATCHRESPONSE']._serialized_end=2344
+  _globals['_FIRSTPACKET']._serialized_start=2346
+  _globals['_FIRSTPACKET']._serialized_end=2359
+  _globals['_DTMF']._serialized_start=2361
+  _globals['_DTMF']._serialized_end=2403
+  _globals['_RTPTIMEOUT']._serialized_start=2405
+  _globals['_RTPTIMEOUT']._serialized_end=2434
+  _globals['_FAILED']._serialized_start=2436
+  _globals['_FAILED']._serialized_end=2459
+  _globals['_MEDIA']._serialized_start=2578
+  _globals['_MEDIA']._serialized_end=3601
 # @@protoc_insertion_point(module_scope)

@@ -33,6 +33,10 @@ class _BridgeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Bridge.ValueTy
     """At the end of the later notice: the route says on_no_permit = "continue"."""
     BRIDGE_ON_PERMIT: _Bridge.ValueType  # 3
     """When a permit opens the gate: the route says on_no_permit = "refuse"."""
+    BRIDGE_NEVER: _Bridge.ValueType  # 4
+    """Never: the legs are streams of a recording session (RFC 7866). They are captured from their first packet,
+    and nothing is ever sent on them.
+    """
 
 class Bridge(_Bridge, metaclass=_BridgeEnumTypeWrapper):
     """Bridge is the rule by which the two parties begin to hear each other."""
@@ -44,6 +48,10 @@ BRIDGE_AFTER_NOTICES: Bridge.ValueType  # 2
 """At the end of the later notice: the route says on_no_permit = "continue"."""
 BRIDGE_ON_PERMIT: Bridge.ValueType  # 3
 """When a permit opens the gate: the route says on_no_permit = "refuse"."""
+BRIDGE_NEVER: Bridge.ValueType  # 4
+"""Never: the legs are streams of a recording session (RFC 7866). They are captured from their first packet,
+and nothing is ever sent on them.
+"""
 Global___Bridge: _TypeAlias = Bridge  # noqa: Y015
 
 @_typing.final
@@ -76,7 +84,7 @@ Global___Codec: _TypeAlias = Codec  # noqa: Y015
 
 @_typing.final
 class Leg(_message.Message):
-    """Leg is one party's media as signalling knows it."""
+    """Leg is one party's media, or one stream of a recording session, as signalling knows it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,7 +94,7 @@ class Leg(_message.Message):
     AUDIO_FIELD_NUMBER: _builtins.int
     TELEPHONE_EVENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """caller or agent."""
+    """caller or agent; stream-0 to stream-7."""
     remote_host: _builtins.str
     """Where the party receives RTP; empty while unknown."""
     remote_port: _builtins.int
@@ -401,6 +409,72 @@ class RecordResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordResponse: _TypeAlias = RecordResponse  # noqa: Y015
+
+@_typing.final
+class ToldRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToldRequest: _TypeAlias = ToldRequest  # noqa: Y015
+
+@_typing.final
+class ToldResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReceivedLeg]:
+        """Legs on which nothing was received yet have no position."""
+
+    def __init__(
+        self,
+        *,
+        legs: _abc.Iterable[Global___ReceivedLeg] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["legs", b"legs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToldResponse: _TypeAlias = ToldResponse  # noqa: Y015
+
+@_typing.final
+class ReceivedLeg(_message.Message):
+    """ReceivedLeg says how far a leg has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def received(self) -> _consent_ledger_pb2.Position: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        received: _consent_ledger_pb2.Position | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["received", b"received"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "received", b"received"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceivedLeg: _TypeAlias = ReceivedLeg  # noqa: Y015
 
 @_typing.final
 class PauseRequest(_message.Message):

@@ -55,6 +55,11 @@ class MediaStub:
                 request_serializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.RecordRequest.SerializeToString,
                 response_deserializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.RecordResponse.FromString,
                 _registered_method=True)
+        self.Told = channel.unary_unary(
+                '/onrecord.api.media_recorder.v1.Media/Told',
+                request_serializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.ToldRequest.SerializeToString,
+                response_deserializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.ToldResponse.FromString,
+                _registered_method=True)
         self.Pause = channel.unary_unary(
                 '/onrecord.api.media_recorder.v1.Media/Pause',
                 request_serializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.PauseRequest.SerializeToString,
@@ -87,7 +92,7 @@ class MediaServicer:
     """
 
     def Open(self, request, context):
-        """Open reserves a media address for each leg of a call. Idempotent by call id.
+        """Open reserves a media address for each leg of a call. Idempotent by call id and leg: legs that are new are added.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +116,14 @@ class MediaServicer:
     def Record(self, request, context):
         """Record opens the gate by a permit, once. Idempotent by permit id.
         PERMISSION_DENIED: forged or meant for another; FAILED_PRECONDITION: expired, used up, or the call is not open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Told(self, request, context):
+        """Told says that somebody stated just now that parties have been told: what waits from before is dropped.
+        Replies with how far each leg has come, from where on a permit may then count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,6 +186,11 @@ def add_MediaServicer_to_server(servicer, server):
                     servicer.Record,
                     request_deserializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.RecordRequest.FromString,
                     response_serializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.RecordResponse.SerializeToString,
+            ),
+            'Told': grpc.unary_unary_rpc_method_handler(
+                    servicer.Told,
+                    request_deserializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.ToldRequest.FromString,
+                    response_serializer=onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.ToldResponse.SerializeToString,
             ),
             'Pause': grpc.unary_unary_rpc_method_handler(
                     servicer.Pause,
@@ -309,6 +327,33 @@ class Media:
             '/onrecord.api.media_recorder.v1.Media/Record',
             onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.RecordRequest.SerializeToString,
             onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.RecordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Told(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onrecord.api.media_recorder.v1.Media/Told',
+            onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.ToldRequest.SerializeToString,
+            onrecord_dot_api_dot_media__recorder_dot_v1_dot_media__recorder__pb2.ToldResponse.FromString,
             options,
             channel_credentials,
             insecure,

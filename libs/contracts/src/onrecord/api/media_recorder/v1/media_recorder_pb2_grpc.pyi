@@ -34,7 +34,7 @@ class MediaStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MediaAsyncStub: ...
     Open: _grpc.UnaryUnaryMultiCallable[_media_recorder_pb2.OpenRequest, _media_recorder_pb2.OpenResponse]
-    """Open reserves a media address for each leg of a call. Idempotent by call id."""
+    """Open reserves a media address for each leg of a call. Idempotent by call id and leg: legs that are new are added."""
     Update: _grpc.UnaryUnaryMultiCallable[_media_recorder_pb2.UpdateRequest, _media_recorder_pb2.UpdateResponse]
     """Update tells what became known of a leg since (the answer, a re-INVITE) or how the legs are joined."""
     Play: _grpc.UnaryUnaryMultiCallable[_media_recorder_pb2.PlayRequest, _media_recorder_pb2.PlayResponse]
@@ -44,6 +44,10 @@ class MediaStub:
     Record: _grpc.UnaryUnaryMultiCallable[_media_recorder_pb2.RecordRequest, _media_recorder_pb2.RecordResponse]
     """Record opens the gate by a permit, once. Idempotent by permit id.
     PERMISSION_DENIED: forged or meant for another; FAILED_PRECONDITION: expired, used up, or the call is not open.
+    """
+    Told: _grpc.UnaryUnaryMultiCallable[_media_recorder_pb2.ToldRequest, _media_recorder_pb2.ToldResponse]
+    """Told says that somebody stated just now that parties have been told: what waits from before is dropped.
+    Replies with how far each leg has come, from where on a permit may then count.
     """
     Pause: _grpc.UnaryUnaryMultiCallable[_media_recorder_pb2.PauseRequest, _media_recorder_pb2.PauseResponse]
     """Pause closes the gate for now; to go on takes a new permit."""
@@ -62,7 +66,7 @@ class MediaAsyncStub(MediaStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Open: _aio.UnaryUnaryMultiCallable[_media_recorder_pb2.OpenRequest, _media_recorder_pb2.OpenResponse]  # type: ignore[assignment]
-    """Open reserves a media address for each leg of a call. Idempotent by call id."""
+    """Open reserves a media address for each leg of a call. Idempotent by call id and leg: legs that are new are added."""
     Update: _aio.UnaryUnaryMultiCallable[_media_recorder_pb2.UpdateRequest, _media_recorder_pb2.UpdateResponse]  # type: ignore[assignment]
     """Update tells what became known of a leg since (the answer, a re-INVITE) or how the legs are joined."""
     Play: _aio.UnaryUnaryMultiCallable[_media_recorder_pb2.PlayRequest, _media_recorder_pb2.PlayResponse]  # type: ignore[assignment]
@@ -72,6 +76,10 @@ class MediaAsyncStub(MediaStub):
     Record: _aio.UnaryUnaryMultiCallable[_media_recorder_pb2.RecordRequest, _media_recorder_pb2.RecordResponse]  # type: ignore[assignment]
     """Record opens the gate by a permit, once. Idempotent by permit id.
     PERMISSION_DENIED: forged or meant for another; FAILED_PRECONDITION: expired, used up, or the call is not open.
+    """
+    Told: _aio.UnaryUnaryMultiCallable[_media_recorder_pb2.ToldRequest, _media_recorder_pb2.ToldResponse]  # type: ignore[assignment]
+    """Told says that somebody stated just now that parties have been told: what waits from before is dropped.
+    Replies with how far each leg has come, from where on a permit may then count.
     """
     Pause: _aio.UnaryUnaryMultiCallable[_media_recorder_pb2.PauseRequest, _media_recorder_pb2.PauseResponse]  # type: ignore[assignment]
     """Pause closes the gate for now; to go on takes a new permit."""
@@ -93,7 +101,7 @@ class MediaServicer(metaclass=_abc_1.ABCMeta):
         request: _media_recorder_pb2.OpenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_recorder_pb2.OpenResponse, _abc.Awaitable[_media_recorder_pb2.OpenResponse]]:
-        """Open reserves a media address for each leg of a call. Idempotent by call id."""
+        """Open reserves a media address for each leg of a call. Idempotent by call id and leg: legs that are new are added."""
 
     @_abc_1.abstractmethod
     def Update(
@@ -121,6 +129,16 @@ class MediaServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_media_recorder_pb2.RecordResponse, _abc.Awaitable[_media_recorder_pb2.RecordResponse]]:
         """Record opens the gate by a permit, once. Idempotent by permit id.
         PERMISSION_DENIED: forged or meant for another; FAILED_PRECONDITION: expired, used up, or the call is not open.
+        """
+
+    @_abc_1.abstractmethod
+    def Told(
+        self,
+        request: _media_recorder_pb2.ToldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_recorder_pb2.ToldResponse, _abc.Awaitable[_media_recorder_pb2.ToldResponse]]:
+        """Told says that somebody stated just now that parties have been told: what waits from before is dropped.
+        Replies with how far each leg has come, from where on a permit may then count.
         """
 
     @_abc_1.abstractmethod

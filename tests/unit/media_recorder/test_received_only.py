@@ -1,0 +1,91 @@
+"""A recording session's streams in the mover's core: captured from the start, never answered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from onrecord.ledger.permit import STREAMS, Permit
+from onrecord.media_recorder.domain.gate import Captured, Gate
+from onrecord.media_recorder.domain.record import Kind, Record
+from onrecord.media_recorder.mover.engine import Bridge, Engine, LegMedia, MoverRefused
+from onrecord.rtp.packet import Packet, build
+
+SOURCE = ("192.0.2.1", 4000)
+
+
+class Ring:
+    """What would be the ring: takes every record."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def put(self, record: Record) -> bool:
+        """Take a record."""
+        self.records.append(record)
+        return True
+
+
+def session(*legs: str) -> tuple[Engine, Ring]:
+    """An engine with one recording session of these streams."""
+    ring = Ring()
+    engine = Engine(ring, lambda bits: 2**bits - 3)
+    engine.open("c1", "tag", [LegMedia(leg, SOURCE, 0) for leg in legs], Bridge.NEVER, set())
+    return engine, ring
+
+
+def hear(engine: Engine, leg: str, sequence: int) -> object:
+    """Let a packet arrive on a stream; gives what the mover would send because of it."""
+    packet = build(Packet(0, sequence, sequence * 160, 7, b"a" * 160))
+    return engine.receive(engine.flow("c1", leg).number, packet, SOURCE, 1.0, 10**9)
+
+
+def test_a_stream_is_captured_from_its_first_packet_and_nothing_is_sent() -> None:
+    """Two streams are not two parties: nobody hears the other through us."""
+    engine, ring = session(*STREAMS[:2])
+    assert [hear(engine, leg, 10) for leg in STREAMS[:2]] == [None, None]
+    assert [record.sequence for record in ring.records] == [10, 10]
+    assert list(engine.tick(2.0, 2 * 10**9)) == []
+
+
+def test_no_rule_joins_the_streams_later() -> None:
+    """A permit lets frames be written; it does not let a recorder talk."""
+    engine, _ = session(*STREAMS[:2])
+    engine.capture("c1", list(STREAMS[:2]), on=True)
+    engine.update("c1", [], None)
+    assert hear(engine, "stream-0", 11) is None
+
+
+def test_a_stream_that_comes_later_is_added() -> None:
+    """A second line in a re-INVITE gets a flow of its own; those that were there keep theirs."""
+    engine, ring = session("stream-0")
+    before = engine.flow("c1", "stream-0").number
+    engine.open("c1", "tag", [LegMedia(leg, SOURCE, 0) for leg in STREAMS[:2]], Bridge.NEVER, set())
+    hear(engine, "stream-1", 5)
+    assert engine.flow("c1", "stream-0").number == before
+    assert [record.flow for record in ring.records] == [engine.flow("c1", "stream-1").number]
+
+
+def test_a_closed_session_gets_no_further_stream() -> None:
+    """An offer that crosses the end opens no port."""
+    engine, _ = session("stream-0")
+    engine.close("c1", 0)
+    with pytest.raises(MoverRefused, match="leg_closed"):
+        engine.open("c1", "tag", [LegMedia("stream-1")], Bridge.NEVER, set())
+    assert engine.idle
+
+
+def test_what_waited_before_the_parties_were_told_is_dropped() -> None:
+    """A permit that follows a statement finds only what came after it, whatever its positions."""
+    gate = Gate(hold_ns=2 * 10**9, notice_hold_ns=0)
+    for position in range(4):
+        record = Record(0, Kind.FRAME, 0, 7, 100 + position, 0, 10**9, b"a")
+        assert gate.offer(Captured("stream-0", position, record)) is None
+    gate.forget(before=3)
+    kept = gate.open(_permit("stream-0"))
+    assert [captured.record.sequence for captured in kept] == [103]
+
+
+def _permit(leg: str) -> Permit:
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    return Permit("c1:p0", "c1", {leg: None}, ("caller",), "uk/1", ("e",), "*", noon, noon, "k")
