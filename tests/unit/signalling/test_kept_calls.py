@@ -15,6 +15,7 @@ from onrecord.signalling.domain.kept import KeptCall
 from onrecord.sip.dialog import Dialog
 from onrecord.sip.events import LegId
 from onrecord.sip.headers import Address
+from onrecord.sip.hop import Hop
 from onrecord.sip.uri import SipUri
 
 KEY = bytes(32)
@@ -27,7 +28,7 @@ def dialog(tag: str = "1") -> Dialog:
         local=Address.parse(f'"Queue \\"A\\"" <sip:1000@192.0.2.2>;tag=ours{tag}'),
         remote=Address.parse(f"<sip:+442079460123@192.0.2.1>;tag={tag}"),
         remote_target=SipUri.parse("sip:alice@192.0.2.1:5062;transport=udp"),
-        peer=("192.0.2.9", 5080),
+        peer=Hop("udp", "192.0.2.9", 5080),
         route_set=[Address.parse("<sip:192.0.2.9;lr>"), Address.parse("<sip:192.0.2.8>")],
         local_cseq=7,
         remote_cseq=None,

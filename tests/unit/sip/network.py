@@ -10,10 +10,11 @@ from onrecord.sip.client_leg import Invitation
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.events import Event, LegId
 from onrecord.sip.headers import Address
+from onrecord.sip.hop import Hop
 from onrecord.sip.uri import SipUri
 
-CALLER = ("192.0.2.1", 5060)
-CALLEE = ("192.0.2.2", 5070)
+CALLER = Hop("udp", "192.0.2.1", 5060)
+CALLEE = Hop("udp", "192.0.2.2", 5070)
 DELAY = 0.01
 OFFER = (
     b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
@@ -60,13 +61,13 @@ class Network:
         self.events: dict[str, list[Event]] = {"a": [], "b": []}
         self.wire: list[bytes] = []
         self.react: Callable[[str, Event], None] = lambda _who, _event: None
-        self._flying: list[tuple[float, int, bytes, tuple[str, int], tuple[str, int]]] = []
+        self._flying: list[tuple[float, int, bytes, Hop, Hop]] = []
         self._serial = count()
 
     def invite(self, body: bytes = OFFER) -> LegId:
         """Let `a` call `b`."""
-        target = SipUri.parse(f"sip:1000@{CALLEE[0]}:{CALLEE[1]}")
-        caller = Address.parse(f'"Alice" <sip:alice@{CALLER[0]}>')
+        target = SipUri.parse(f"sip:1000@{CALLEE.sent_by}")
+        caller = Address.parse(f'"Alice" <sip:alice@{CALLER.host}>')
         return self.a.invite(Invitation(target, caller, body), self.now)
 
     def run(self, seconds: float = 1.0) -> None:
@@ -97,7 +98,7 @@ class Network:
             while (event := endpoint.next_event()) is not None:
                 self.events[who].append(event)
                 self.react(who, event)
-            for data, addr in endpoint.datagrams_to_send():
+            for data, addr in endpoint.messages_to_send():
                 self.wire.append(data)
                 for delay in self.fault(data, len(self.wire)):
                     flight = (self.now + delay, next(self._serial), data, source, addr)
@@ -108,4 +109,4 @@ class Network:
             _, _, data, source, addr = heapq.heappop(self._flying)
             endpoint = {CALLER: self.a, CALLEE: self.b}.get(addr)
             if endpoint is not None:
-                endpoint.receive_datagram(data, source, self.now)
+                endpoint.receive_message(data, source, self.now)

@@ -34,7 +34,8 @@ def test_an_owner_adds_headers_to_its_answers() -> None:
     (answer,) = sent_by_b(network, b"SIP/2.0 200")
     assert answer.headers.fields("Contact") == [SRS[0][1]]
     assert answer.headers.get("Accept") == "application/sdp"
-    assert network.b.contact in SRS[0][1]
+    assert isinstance(incoming, IncomingInvite)
+    assert network.b.contact(incoming) in SRS[0][1]
 
 
 def test_an_owner_adds_headers_to_the_answer_of_a_reinvite() -> None:

@@ -21,6 +21,7 @@ from onrecord.sip.events import (
     Ringing,
     TimedOut,
 )
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response, parse
 from unit.sip.network import ANSWER, CALLEE, CALLER, DELAY, OFFER, Network, lose
 
@@ -133,7 +134,7 @@ def test_invite_retransmitted_while_ringing_is_one_call() -> None:
     network.run()
     network.b.ring(network.of("b", IncomingInvite)[0].leg, network.now)
     network.run()
-    network.b.receive_datagram(network.wire[0], CALLER, network.now)
+    network.b.receive_message(network.wire[0], CALLER, network.now)
     network.run()
     assert len(network.of("b", IncomingInvite)) == 1
     ringing = [d for d in network.wire if d.startswith(b"SIP/2.0 180")]
@@ -145,11 +146,11 @@ def test_requests_retransmitted_after_their_answer_get_it_again() -> None:
     """Bug row 4: INVITE after 200, and BYE after 200, are not answered 481."""
     network = Network()
     leg, _ = established(network)
-    network.b.receive_datagram(network.wire[0], CALLER, network.now)
+    network.b.receive_message(network.wire[0], CALLER, network.now)
     network.a.bye(leg, network.now)
     network.run()
     bye = next(d for d in network.wire if d.startswith(b"BYE"))
-    network.b.receive_datagram(bye, CALLER, network.now)
+    network.b.receive_message(bye, CALLER, network.now)
     network.run()
     assert network.sent(b"SIP/2.0 481") == 0
     assert len(network.of("b", Bye)) == 1
@@ -160,14 +161,14 @@ def test_later_requests_follow_contact_and_record_route() -> None:
     """Bug row 6: ACK and BYE go to the 2xx's Contact by its Record-Route, last one first."""
     network = Network()
     leg = network.invite()
-    request = network.a.datagrams_to_send()[0][0]
+    request = network.a.messages_to_send()[0][0]
     response = parse(request).response(200, to_tag="x")
     response.headers.add("Contact", "<sip:agent@198.51.100.9:5099>")
     response.headers.add("Record-Route", "<sip:198.51.100.2;lr>, <sip:198.51.100.1:5062;lr>")
-    network.a.receive_datagram(bytes(response), CALLEE, 0.1)
+    network.a.receive_message(bytes(response), CALLEE, 0.1)
     network.a.bye(leg, 0.2)
-    (ack, ack_to), (bye, bye_to) = network.a.datagrams_to_send()
-    assert ack_to == bye_to == ("198.51.100.1", 5062)
+    (ack, ack_to), (bye, bye_to) = network.a.messages_to_send()
+    assert ack_to == bye_to == Hop("udp", "198.51.100.1", 5062)
     for data in (ack, bye):
         message = parse(data)
         assert isinstance(message, Request)
@@ -251,12 +252,12 @@ def test_second_forked_answer_is_hung_up() -> None:
     """Bug row 10: a 2xx with another tag is ACKed in its own dialog and gets a BYE, once."""
     network = Network()
     leg = network.invite()
-    invite = parse(network.a.datagrams_to_send()[0][0])
+    invite = parse(network.a.messages_to_send()[0][0])
     for tag in ("one", "two", "two"):
         response = invite.response(200, to_tag=tag)
         response.headers.add("Contact", f"<sip:{tag}@198.51.100.9>")
-        network.a.receive_datagram(bytes(response), CALLEE, 0.1)
-    sent = [parse(data) for data, _ in network.a.datagrams_to_send()]
+        network.a.receive_message(bytes(response), CALLEE, 0.1)
+    sent = [parse(data) for data, _ in network.a.messages_to_send()]
     assert [(m.method, m.to.tag) for m in sent] == [
         ("ACK", "one"),
         ("ACK", "two"),
@@ -317,12 +318,12 @@ def test_bye_that_overtakes_the_answer_ends_the_call() -> None:
     invite = parse(network.wire[0])
     tag = parse(next(d for d in network.wire if d.startswith(b"SIP/2.0 180"))).to.tag
     bye = (
-        f"BYE sip:{CALLER[0]}:{CALLER[1]} SIP/2.0\r\n"
-        f"Via: SIP/2.0/UDP {CALLEE[0]}:{CALLEE[1]};branch=z9hG4bKx\r\n"
+        f"BYE sip:{CALLER.sent_by} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {CALLEE.sent_by};branch=z9hG4bKx\r\n"
         f"From: {invite.to};tag={tag}\r\nTo: {invite.from_}\r\n"
         f"Call-ID: {invite.call_id}\r\nCSeq: 1 BYE\r\n\r\n"
     )
-    network.a.receive_datagram(bye.encode(), CALLEE, network.now)
+    network.a.receive_message(bye.encode(), CALLEE, network.now)
     network.run()
     assert [type(e) for e in network.events["a"]] == [Ringing, Bye]
     assert network.sent(b"ACK") == 1
@@ -406,13 +407,13 @@ def test_responses_carry_what_must_be_copied() -> None:
     """§8.2.6.2 and §12.1.1: Via, From, Call-ID, CSeq and Record-Route come back as sent."""
     network = Network()
     leg = network.invite()
-    request = network.a.datagrams_to_send()[0][0].decode()
+    request = network.a.messages_to_send()[0][0].decode()
     request = request.replace("From:", "Record-Route: <sip:203.0.113.1;lr>\r\nFrom:", 1)
-    network.b.receive_datagram(request.encode(), CALLER, 0.0)
+    network.b.receive_message(request.encode(), CALLER, 0.0)
     incoming = network.b.next_event()
     assert isinstance(incoming, IncomingInvite)
     network.b.answer(incoming.leg, ANSWER, 0.0)
-    response = parse(network.b.datagrams_to_send()[-1][0])
+    response = parse(network.b.messages_to_send()[-1][0])
     assert isinstance(response, Response)
     assert response.headers.values("Record-Route") == ["<sip:203.0.113.1;lr>"]
     assert response.contact is not None

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 from onrecord.sip import endpoint as endpoint_module
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.events import Acked, IncomingInvite
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response, parse
 from unit.sip.test_message import INVITE
 
-PEER = ("192.0.2.1", 5060)
+PEER = Hop("udp", "192.0.2.1", 5060)
+HERE = Hop("udp", "192.0.2.2", 5060)
 
 
 def endpoint(admits: Callable[[Request], bool] | None = None) -> Endpoint:
     """A fresh endpoint with countable tokens."""
     numbers = count()
-    return Endpoint(("192.0.2.2", 5060), tokens=lambda: f"t{next(numbers)}", admits=admits)
+    return Endpoint(HERE, tokens=lambda: f"t{next(numbers)}", admits=admits)
 
 
 def request(method: str, branch: str = "z9hG4bKx", *, to_tag: str = "", more: str = "") -> bytes:
@@ -34,10 +36,10 @@ def request(method: str, branch: str = "z9hG4bKx", *, to_tag: str = "", more: st
     ).encode()
 
 
-def answers(target: Endpoint, data: bytes, source: tuple[str, int] = PEER) -> list[Response]:
+def answers(target: Endpoint, data: bytes, source: Hop = PEER) -> list[Response]:
     """Return what the endpoint answers to a datagram."""
-    target.receive_datagram(data, source, 0.0)
-    messages = [parse(sent) for sent, _ in target.datagrams_to_send()]
+    target.receive_message(data, source, 0.0)
+    messages = [parse(sent) for sent, _ in target.messages_to_send()]
     return [message for message in messages if isinstance(message, Response)]
 
 
@@ -120,7 +122,7 @@ def test_out_of_order_cseq_is_refused() -> None:
     incoming = target.next_event()
     assert isinstance(incoming, IncomingInvite)
     target.answer(incoming.leg, b"", 0.0)
-    tag = parse(target.datagrams_to_send()[0][0]).to.tag
+    tag = parse(target.messages_to_send()[0][0]).to.tag
     bye = request("BYE", to_tag=tag).replace(b"c9", b"c1")
     assert [r.status for r in answers(target, bye)] == [500]
     assert target.next_event() is None
@@ -133,7 +135,7 @@ def test_stray_ack_changes_nothing() -> None:
     incoming = target.next_event()
     assert isinstance(incoming, IncomingInvite)
     target.answer(incoming.leg, b"", 0.0)
-    tag = parse(target.datagrams_to_send()[0][0]).to.tag
+    tag = parse(target.messages_to_send()[0][0]).to.tag
     ack = request("ACK", to_tag=tag).replace(b"c9", b"c1")
     assert answers(target, ack) == []
     assert target.next_event() is None
@@ -161,7 +163,7 @@ def test_a_crowd_does_not_reach_running_calls(monkeypatch: pytest.MonkeyPatch) -
     incoming = target.next_event()
     assert isinstance(incoming, IncomingInvite)
     target.answer(incoming.leg, b"", 0.0)
-    tag = parse(target.datagrams_to_send()[0][0]).to.tag
+    tag = parse(target.messages_to_send()[0][0]).to.tag
     monkeypatch.setattr(endpoint_module, "MAX_TRANSACTIONS", 1)
     assert [r.status for r in answers(target, request("OPTIONS"))] == [503]
     other = INVITE.replace(b"z9hG4bKabc", b"z9hG4bKdef").replace(b"Call-ID: c", b"Call-ID: d")
@@ -172,14 +174,14 @@ def test_a_crowd_does_not_reach_running_calls(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_source_at_port_zero_is_ignored() -> None:
     """Nobody can be answered at port 0."""
-    assert answers(endpoint(), request("OPTIONS"), ("192.0.2.1", 0)) == []
+    assert answers(endpoint(), request("OPTIONS"), Hop("udp", "192.0.2.1", 0)) == []
 
 
 def test_dropped_messages_are_counted_by_reason() -> None:
     """What is not answered is counted under a closed reason."""
     target = endpoint()
-    target.receive_datagram(b"\x00\x01\x00\x00", PEER, 0.0)
-    target.receive_datagram(b"SIP/2.0 200 OK\r\n" + request("BYE").partition(b"\r\n")[2], PEER, 0.0)
+    target.receive_message(b"\x00\x01\x00\x00", PEER, 0.0)
+    target.receive_message(b"SIP/2.0 200 OK\r\n" + request("BYE").partition(b"\r\n")[2], PEER, 0.0)
     assert target.dropped == {"not_sip": 1, "unmatched_response": 1}
 
 
@@ -188,8 +190,8 @@ def test_noise_does_not_deafen(noise: list[bytes]) -> None:
     """After any octets a control OPTIONS is answered, and all addresses can be sent to."""
     target = endpoint()
     for data in noise:
-        target.receive_datagram(data, PEER, 0.0)
-    assert all(1 <= addr[1] <= 65535 for _, addr in target.datagrams_to_send())
+        target.receive_message(data, PEER, 0.0)
+    assert all(1 <= hop.port <= 65535 for _, hop in target.messages_to_send())
     assert still_answers(target)
 
 
@@ -201,11 +203,11 @@ def test_mutated_invites_do_not_deafen(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(octets)))
         octets[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
-    target.receive_datagram(bytes(octets), PEER, 0.0)
+    target.receive_message(bytes(octets), PEER, 0.0)
     while (event := target.next_event()) is not None:
         if isinstance(event, IncomingInvite):
             target.ring(event.leg, 0.0)
             target.answer(event.leg, b"v=0", 0.0)
     target.handle_timer(100.0)
-    assert all(1 <= addr[1] <= 65535 for _, addr in target.datagrams_to_send())
+    assert all(1 <= hop.port <= 65535 for _, hop in target.messages_to_send())
     assert still_answers(target)

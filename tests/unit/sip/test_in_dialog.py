@@ -25,13 +25,13 @@ def in_dialog(network: Network, method: str, more: str = "", body: bytes = b"") 
     call_id, b_tag, a_tag = confirmed
     cseq = 1 + len(network.wire)
     head = (
-        f"{method} sip:b@{CALLEE[0]}:{CALLEE[1]} SIP/2.0\r\n"
-        f"Via: SIP/2.0/UDP {CALLER[0]}:{CALLER[1]};rport;branch=z9hG4bKhand{cseq}\r\n"
+        f"{method} sip:b@{CALLEE.sent_by} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {CALLER.sent_by};rport;branch=z9hG4bKhand{cseq}\r\n"
         f"From: <sip:a@x>;tag={a_tag}\r\nTo: <sip:b@x>;tag={b_tag}\r\nCall-ID: {call_id}\r\n"
-        f"CSeq: {cseq} {method}\r\nContact: <sip:moved@{CALLER[0]}:{CALLER[1]}>\r\n"
+        f"CSeq: {cseq} {method}\r\nContact: <sip:moved@{CALLER.sent_by}>\r\n"
         f"{more}Content-Length: {len(body)}\r\n\r\n"
     )
-    network.b.receive_datagram(head.encode() + body, CALLER, network.now)
+    network.b.receive_message(head.encode() + body, CALLER, network.now)
     network.run()
     found = [parse(data) for data in network.wire if f"hand{cseq}".encode() in data]
     return [m for m in found if isinstance(m, Response) and m.status >= 200][-1]
@@ -137,7 +137,7 @@ def test_an_update_refreshes_the_target_and_nothing_else() -> None:
     assert answer.contact is not None
     assert not network.of("b", Reinvited)
     network.b.bye(called, network.now)
-    bye = parse(next(data for data, _ in network.b.datagrams_to_send()))
+    bye = parse(next(data for data, _ in network.b.messages_to_send()))
     assert isinstance(bye, Request)
     assert bye.uri.user == "moved"
 
@@ -184,11 +184,11 @@ def test_an_invite_of_ours_that_comes_back_is_a_loop() -> None:
     """§16.3: the same number by a proxy that sends it back is 482, another number is a call."""
     network = Network()
     network.invite()
-    invite = network.a.datagrams_to_send()[0][0].decode()
+    invite = network.a.messages_to_send()[0][0].decode()
     proxied = invite.replace("Via:", "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKp\r\nVia:", 1)
-    network.a.receive_datagram(proxied.encode(), CALLEE, network.now)
-    assert network.a.datagrams_to_send()[0][0].startswith(b"SIP/2.0 482")
+    network.a.receive_message(proxied.encode(), CALLEE, network.now)
+    assert network.a.messages_to_send()[0][0].startswith(b"SIP/2.0 482")
     spiral = proxied.replace("sip:1000@", "sip:2000@", 1).replace("z9hG4bKp", "z9hG4bKq")
     spiral = spiral.replace("1 INVITE", "2 INVITE")
-    network.a.receive_datagram(spiral.encode(), CALLEE, network.now)
+    network.a.receive_message(spiral.encode(), CALLEE, network.now)
     assert isinstance(network.a.next_event(), IncomingInvite)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onrecord.sip.errors import SipError
 from onrecord.sip.headers import Address, CSeq, Headers, Via, split_top_level
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import MalformedRequest, parse
 from onrecord.sip.uri import SipUri
 
@@ -132,11 +133,11 @@ def test_octets_that_are_not_utf8_are_read() -> None:
 
 def test_rport_decides_where_a_response_goes() -> None:
     """RFC 3581 §4: to the source's port with `rport`, otherwise to the Via's port."""
-    source = ("203.0.113.7", 41000)
+    source = Hop("udp", "203.0.113.7", 41000)
     asked = Via.parse("SIP/2.0/UDP 192.0.2.1:5080;rport;branch=z9hG4bKa")
     silent = Via.parse("SIP/2.0/UDP 192.0.2.1:5080;branch=z9hG4bKa")
-    assert asked.response_address(source) == source
-    assert silent.response_address(source) == ("203.0.113.7", 5080)
+    assert asked.response_hop(source) == source
+    assert silent.response_hop(source) == Hop("udp", "203.0.113.7", 5080)
     stamped = Via.parse(str(asked.received_from(source)))
     assert dict(stamped.parameters) == {"rport": "41000", "received": "203.0.113.7"}
 

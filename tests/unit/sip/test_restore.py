@@ -69,7 +69,7 @@ def test_sequence_numbers_go_on() -> None:
     network.run()
     leg = restarted(network, called)
     network.b.bye(leg, network.now)
-    (sent,) = [parse(data) for data, _ in network.b.datagrams_to_send()]
+    (sent,) = [parse(data) for data, _ in network.b.messages_to_send()]
     assert str(sent.cseq) == "2 BYE"
 
 

@@ -17,9 +17,9 @@ EXPECTED = tomllib.loads((FOLDER / "expected.toml").read_text(encoding="utf-8"))
 def test_torture(name: str) -> None:
     """The answer, the event or the silence that stands beside the message."""
     target = endpoint()
-    target.receive_datagram((FOLDER / f"{name}.sip").read_bytes(), PEER, 0.0)
+    target.receive_message((FOLDER / f"{name}.sip").read_bytes(), PEER, 0.0)
     # Only the status line: what had to be copied may be as broken as it came.
-    statuses = [int(sent.split()[1]) for sent, _ in target.datagrams_to_send()]
+    statuses = [int(sent.split()[1]) for sent, _ in target.messages_to_send()]
     event = target.next_event()
     match EXPECTED[name]["outcome"]:
         case "call":

@@ -68,11 +68,12 @@ class AskedRequests:
         if len(self._ours) >= MAX_WAITING:
             self._core.events.append(Responded(self._leg, asked, 500, "", None))
             return asked
-        request = dialog.request(method, self._core.via(), self._core.contact)
+        peer = self._core.destination(dialog.next_hop, dialog.peer)
+        request = dialog.request(method, self._core.via())
+        request.headers.add("Contact", self._core.transports.contact(peer, request.uri))
         request.headers.override(headers)
         request.body = body
         self._ours[request.via.branch] = asked
-        peer = self._core.destination(dialog.next_hop, dialog.peer)
         self._core.layer.send_request(request, peer, self, now)
         return asked
 

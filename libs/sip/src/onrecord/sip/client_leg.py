@@ -8,9 +8,9 @@ from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog
 from onrecord.sip.events import Answered, LegId, Rejected, Ringing, TimedOut
 from onrecord.sip.headers import Address, Headers
+from onrecord.sip.hop import Hop
 from onrecord.sip.leg import Leg
 from onrecord.sip.message import Request, Response
-from onrecord.sip.transaction.base import HostPort
 from onrecord.sip.uri import SipUri
 
 MAX_FORKS = 16
@@ -21,14 +21,14 @@ class Invitation:
     """Whom to call, as whom, and what to offer.
 
     `destination` is where the INVITE is sent; by default the target's own host, which must then be
-    an IPv4 address. Without a `body` the far side makes the offer. `headers` are added as they are.
+    an IP address. Without a `body` the far side makes the offer. `headers` are added as they are.
     """
 
     target: SipUri
     caller: Address
     body: bytes = b""
     callee: Address | None = None
-    destination: HostPort | None = None
+    destination: Hop | None = None
     headers: tuple[tuple[str, str], ...] = field(default=())
     max_forwards: int = 70
 
@@ -38,10 +38,8 @@ class ClientLeg(Leg):
 
     def __init__(self, core: Core, invitation: Invitation, now: float) -> None:
         super().__init__(core, LegId(core.tokens()))
+        self._peer = invitation.destination or Hop.to(invitation.target)
         self._invite = self._build(invitation)
-        self._peer = invitation.destination or core.destination(
-            invitation.target, invitation.target.address
-        )
         self._has_provisional = False
         self._is_cancelled = False
         self._cancel_sent = False
@@ -111,7 +109,7 @@ class ClientLeg(Leg):
         for name, value in invitation.headers:
             headers.add(name, value)
         request = Request("INVITE", invitation.target, headers)
-        self._core.describe(request, invitation.body)
+        self._core.describe(request, invitation.body, self._peer, request.uri)
         return request
 
     def _on_provisional(self, response: Response, now: float) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from ipaddress import AddressValueError, IPv4Address
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from onrecord.sip.capabilities import SDP_TYPE, Capabilities
 from onrecord.sip.dialog import DialogKey
 from onrecord.sip.events import Event, LegId
 from onrecord.sip.headers import BRANCH_COOKIE
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response
-from onrecord.sip.transaction.base import HostPort, Timers, TransactionKey
+from onrecord.sip.transaction.base import Timers, TransactionKey
 from onrecord.sip.transaction.layer import TransactionLayer
+from onrecord.sip.transport import Transports
 from onrecord.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -26,38 +29,45 @@ class Core:
 
     def __init__(
         self,
-        address: HostPort,
+        local: Sequence[Hop],
         tokens: Callable[[], str],
         timers: Timers,
         capabilities: Capabilities,
     ) -> None:
-        self.address = address
+        self.transports = Transports(local)
         self.tokens = tokens
         self.capabilities = capabilities
-        self.layer = TransactionLayer(timers)
+        self.layer = TransactionLayer(timers, self.transports)
         self.events: deque[Event] = deque()
         self.legs: dict[LegId, Leg] = {}
         self.dialogs: dict[DialogKey, Leg] = {}
         self.unanswered: dict[TransactionKey, ServerLeg] = {}
-        self.contact = f"<sip:{address[0]}:{address[1]}>"
 
     def via(self) -> str:
-        """Return a Via with a branch of its own; `rport` asks for answers to our source port."""
-        host, port = self.address
-        return f"SIP/2.0/UDP {host}:{port};rport;branch={BRANCH_COOKIE}{self.tokens()}"
+        """Return a Via with a branch of its own; the transport completes it."""
+        return self.transports.via(BRANCH_COOKIE + self.tokens())
 
-    def destination(self, uri: SipUri, otherwise: HostPort) -> HostPort:
-        """Where a request for `uri` goes; a host that is a name is not looked up (no RFC 3263)."""
-        host, port = uri.address
+    def destination(self, uri: SipUri, peer: Hop) -> Hop:
+        """Where a request for `uri` goes in a dialog whose far side is at `peer`.
+
+        Over the far side's own connection where that leads to the same host (RFC 5923's spirit),
+        and back to `peer` where the host is a name: those are not looked up here.
+        """
+        hop = Hop.to(uri)
         try:
-            IPv4Address(host)
-        except AddressValueError:
-            return otherwise
-        return host, port
+            ip_address(hop.host)
+        except ValueError:
+            return peer
+        if (hop.transport, hop.host) == (peer.transport, peer.host):
+            return replace(hop, connection=peer.connection)
+        return hop
 
-    def describe(self, message: Request | Response, body: bytes) -> None:
-        """Give a message what an INVITE and its answers carry: who we are, what we take, a body."""
-        message.headers.set("Contact", self.contact)
+    def describe(self, message: Request | Response, body: bytes, peer: Hop, uri: SipUri) -> None:
+        """Give a message what an INVITE and its answers carry: who we are, what we take, a body.
+
+        `peer` is where it goes, `uri` the Request-URI of the INVITE (see `Transports.contact`).
+        """
+        message.headers.set("Contact", self.transports.contact(peer, uri))
         self.capabilities.describe(message.headers)
         if body:
             message.headers.set("Content-Type", SDP_TYPE)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from onrecord.sip.errors import SipError
 from onrecord.sip.headers import Address, Headers
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response
 from onrecord.sip.uri import SipUri
 
@@ -24,13 +25,13 @@ class Dialog:
     local: Address
     remote: Address
     remote_target: SipUri
-    peer: tuple[str, int]
+    peer: Hop
     route_set: list[Address] = field(default_factory=list)
     local_cseq: int = 0
     remote_cseq: int | None = None
 
     @classmethod
-    def for_server(cls, invite: Request, local_tag: str, peer: tuple[str, int]) -> Dialog:
+    def for_server(cls, invite: Request, local_tag: str, peer: Hop) -> Dialog:
         """§12.1.1: the dialog of a request that we answer; raise `SipError` without a Contact."""
         return cls(
             call_id=invite.call_id,
@@ -43,7 +44,7 @@ class Dialog:
         )
 
     @classmethod
-    def for_client(cls, invite: Request, response: Response, peer: tuple[str, int]) -> Dialog:
+    def for_client(cls, invite: Request, response: Response, peer: Hop) -> Dialog:
         """§12.1.2: the dialog that a response opens; a missing Contact leaves the INVITE's URI."""
         return cls(
             call_id=invite.call_id,
@@ -60,7 +61,7 @@ class Dialog:
         """Call-ID, our tag, their tag."""
         return self.call_id, self.local.tag, self.remote.tag
 
-    def request(self, method: str, via: str, contact: str = "", *, cseq: int = 0) -> Request:
+    def request(self, method: str, via: str, *, cseq: int = 0) -> Request:
         """Build an in-dialog request (§12.2.1.1); `cseq` is the INVITE's for an ACK, else the next.
 
         A first route without `lr` is a strict router: it takes the Request-URI's place.
@@ -79,8 +80,6 @@ class Dialog:
         headers.add("To", str(self.remote))
         headers.add("Call-ID", self.call_id)
         headers.add("CSeq", f"{cseq} {method}")
-        if contact:
-            headers.add("Contact", contact)
         return Request(method, uri, headers)
 
     @property

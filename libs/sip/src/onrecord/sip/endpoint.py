@@ -1,7 +1,7 @@
-"""A SIP user agent without sockets or clocks: RFC 3261 over UDP, both halves of a call.
+"""A SIP user agent without sockets or clocks: RFC 3261, both halves of a call.
 
-Five doors: `receive_datagram`, `datagrams_to_send`, `next_event`, `next_timer`, `handle_timer`.
-After any of them, and after any command, send what `datagrams_to_send` returns and take the
+Five doors: `receive_message`, `messages_to_send`, `next_event`, `next_timer`, `handle_timer`.
+After any of them, and after any command, send what `messages_to_send` returns and take the
 events. `now` is in seconds on a clock that only goes forward, the same one everywhere.
 
 Commands about a leg that is already over do nothing: they race with the far side by nature.
@@ -18,12 +18,14 @@ from onrecord.sip.client_leg import ClientLeg, Invitation
 from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog, DialogKey
 from onrecord.sip.errors import SipError
-from onrecord.sip.events import Event, LegId, RequestId
+from onrecord.sip.events import Event, IncomingInvite, LegId, RequestId
 from onrecord.sip.headers import Headers
+from onrecord.sip.hop import Hop
 from onrecord.sip.leg import Leg
 from onrecord.sip.message import MalformedRequest, Request, Response, parse
 from onrecord.sip.server_leg import ServerLeg
-from onrecord.sip.transaction.base import HostPort, Outbox, Timers
+from onrecord.sip.transaction.base import Timers
+from onrecord.sip.transport import Outbox
 
 MAX_TRANSACTIONS = 100_000
 RETRY_AFTER = ("Retry-After", "10")
@@ -32,9 +34,10 @@ _NOTHING = Headers()
 
 
 class Endpoint:
-    """One SIP address that calls and is called.
+    """One SIP user agent that calls and is called.
 
-    `address` is what it writes into Via and Contact, so it must be reachable by its peers.
+    `local` is what it writes into Via and Contact, an address for each transport, so its peers
+    must be able to reach it there.
     `tokens` returns a new unguessable token of letters and digits at each call. `admits` is asked
     about each INVITE of a new call before anything is kept of it; False sheds it with 503. Without
     it the bound is `is_crowded`, which always holds for requests that belong to no call.
@@ -43,8 +46,7 @@ class Endpoint:
 
     def __init__(
         self,
-        address: HostPort,
-        *,
+        *local: Hop,
         tokens: Callable[[], str],
         timers: Timers | None = None,
         admits: Callable[[Request], bool] | None = None,
@@ -52,13 +54,16 @@ class Endpoint:
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._admits = admits or (lambda _request: not self.is_crowded)
-        self._core = Core(address, tokens, timers or Timers(), capabilities or Capabilities())
+        self._core = Core(local, tokens, timers or Timers(), capabilities or Capabilities())
 
     # The five doors
 
-    def receive_datagram(self, data: bytes, addr: HostPort, now: float) -> None:
-        """Take one datagram; whatever its octets, this raises nothing (see `dropped`)."""
-        if not 1 <= addr[1] <= 65535 or not data.strip():
+    def receive_message(self, data: bytes, source: Hop, now: float) -> None:
+        """Take one datagram, or one message cut from a stream.
+
+        Whatever its octets, this raises nothing (see `dropped`).
+        """
+        if not 1 <= source.port <= 65535 or not data.strip():
             return  # nobody could be answered at port 0; blank lines are keep-alives (RFC 5626)
         try:
             message = parse(data)
@@ -66,17 +71,17 @@ class Endpoint:
                 if not self._core.layer.receive_response(message, now):
                     self.dropped["unmatched_response"] += 1
             else:
-                self._receive_request(message, addr, now)
+                self._receive_request(message, source, now)
         except MalformedRequest as fault:
-            self._refuse_statelessly(fault.request, addr, fault.status or 400)
+            self._refuse_statelessly(fault.request, source, fault.status or 400)
             self.dropped[fault.reason] += 1
         except SipError as fault:
             self.dropped[fault.reason] += 1
 
-    def datagrams_to_send(self) -> Outbox:
-        """Return what is to be sent now, with addresses whose ports are in range, and forget it."""
-        datagrams, self._core.layer.outbox[:] = list(self._core.layer.outbox), []
-        return datagrams
+    def messages_to_send(self) -> Outbox:
+        """Return what is to be sent now, with hops whose ports are in range, and forget it."""
+        messages, self._core.transports.outbox[:] = list(self._core.transports.outbox), []
+        return messages
 
     def next_event(self) -> Event | None:
         """Return the oldest event not yet taken, or None."""
@@ -95,10 +100,9 @@ class Endpoint:
         """Whether there are as many transactions as there may be."""
         return len(self._core.layer) >= MAX_TRANSACTIONS
 
-    @property
-    def contact(self) -> str:
-        """What we write into Contact, without header parameters."""
-        return self._core.contact
+    def contact(self, incoming: IncomingInvite) -> str:
+        """What we write into the Contact of its answers, without header parameters."""
+        return self._core.transports.contact(incoming.source, incoming.request.uri)
 
     # Across a restart
 
@@ -196,8 +200,8 @@ class Endpoint:
 
     # Requests
 
-    def _receive_request(self, request: Request, addr: HostPort, now: float) -> None:
-        request.stamp_source(addr)
+    def _receive_request(self, request: Request, source: Hop, now: float) -> None:
+        request.stamp_source(source)
         layer = self._core.layer
         machine = layer.find_server(request)
         if machine is not None:
@@ -207,11 +211,11 @@ class Endpoint:
             self._on_ack(request, now)
         elif self._is_too_much(request):
             self.dropped["overload"] += 1
-            self._refuse_statelessly(request, addr, 503, RETRY_AFTER)
+            self._refuse_statelessly(request, source, 503, RETRY_AFTER)
         elif request.method == "CANCEL":
-            self._on_cancel(request, addr, now)
+            self._on_cancel(request, source, now)
         else:
-            self._on_new_request(request, addr, now)
+            self._on_new_request(request, source, now)
 
     def _is_too_much(self, request: Request) -> bool:
         """What to shed; never what belongs to a call that runs."""
@@ -228,26 +232,26 @@ class Endpoint:
         if leg is not None:
             leg.on_ack(ack, now)
 
-    def _on_cancel(self, request: Request, addr: HostPort, now: float) -> None:
+    def _on_cancel(self, request: Request, source: Hop, now: float) -> None:
         invite = self._core.layer.find_invite(request)
-        self._respond(request, addr, 481 if invite is None else 200, now)
+        self._respond(request, source, 481 if invite is None else 200, now)
         leg = self._core.unanswered.get(invite.key) if invite is not None else None
         if leg is not None:
             leg.on_cancel(now)
 
-    def _on_new_request(self, request: Request, addr: HostPort, now: float) -> None:
+    def _on_new_request(self, request: Request, source: Hop, now: float) -> None:
         refusal = self._check(request)
         if refusal is not None:
             status, headers = refusal
-            self._respond(request, addr, status, now, headers)
+            self._respond(request, source, status, now, headers)
         elif request.to.tag:
-            self._in_dialog(request, addr, now)
+            self._in_dialog(request, source, now)
         elif request.method == "INVITE":
-            self._on_invite(request, addr, now)
+            self._on_invite(request, source, now)
         else:
             headers = Headers()
             self._core.capabilities.describe(headers)
-            self._respond(request, addr, 200, now, headers)  # OPTIONS (§11.2)
+            self._respond(request, source, 200, now, headers)  # OPTIONS (§11.2)
 
     def _check(self, request: Request) -> tuple[int, Headers] | None:
         """§8.2: what is refused before anybody is asked."""
@@ -262,41 +266,41 @@ class Endpoint:
         sent = (self._core.layer.sent_invite(branch) for branch in request.branches)
         return any(ours is not None and ours.uri.user == request.uri.user for ours in sent)
 
-    def _in_dialog(self, request: Request, addr: HostPort, now: float) -> None:
+    def _in_dialog(self, request: Request, source: Hop, now: float) -> None:
         leg = self._core.dialogs.get(self._dialog_key(request))
         if leg is None:
-            self._respond(request, addr, 481, now)
+            self._respond(request, source, 481, now)
             return
-        machine = self._core.layer.open_server(request, request.via.response_address(addr))
+        machine = self._core.layer.open_server(request, request.via.response_hop(source))
         leg.on_request(request, machine, now)
 
-    def _on_invite(self, request: Request, addr: HostPort, now: float) -> None:
+    def _on_invite(self, request: Request, source: Hop, now: float) -> None:
         layer = self._core.layer
         if request.contact is None:
-            self._respond(request, addr, 400, now)
+            self._respond(request, source, 400, now)
             return
-        machine = layer.open_invite(request, request.via.response_address(addr))
-        ServerLeg(self._core, request, machine, addr).trying(now)
+        machine = layer.open_invite(request, request.via.response_hop(source))
+        ServerLeg(self._core, request, machine, source).trying(now)
 
     def _respond(
         self,
         request: Request,
-        addr: HostPort,
+        source: Hop,
         status: int,
         now: float,
         headers: Headers = _NOTHING,
     ) -> None:
-        machine = self._core.layer.open_server(request, request.via.response_address(addr))
+        machine = self._core.layer.open_server(request, request.via.response_hop(source))
         response = request.response(status, to_tag=self._core.tokens())
         response.headers.override(headers)
         self._core.layer.respond(machine, response, now)
 
     def _refuse_statelessly(
-        self, request: Request, addr: HostPort, status: int, *headers: tuple[str, str]
+        self, request: Request, source: Hop, status: int, *headers: tuple[str, str]
     ) -> None:
         """§8.2.7: keep nothing and send no 100, so that the far side's repeats still come."""
         response = request.response(status, to_tag=self._core.tokens())
         for name, value in headers:
             response.headers.add(name, value)
-        peer = request.via.response_address(addr)
-        self._core.layer.outbox.append((bytes(response), peer))
+        peer = request.via.response_hop(source)
+        self._core.transports.outbox.append((bytes(response), peer))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response
 
 LegId = NewType("LegId", str)
@@ -18,7 +19,7 @@ class IncomingInvite:
 
     leg: LegId
     request: Request
-    source: tuple[str, int]
+    source: Hop
 
 
 @dataclass(frozen=True, slots=True)

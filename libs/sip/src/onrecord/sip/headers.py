@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from onrecord.sip.errors import SipError
-from onrecord.sip.uri import DEFAULT_PORT, SipUri, split_host_port
+from onrecord.sip.hop import Hop, default_port
+from onrecord.sip.uri import DEFAULT_PORT, SipUri, bracketed, split_host_port
 
 MAX_CSEQ = 2**31
 BRANCH_COOKIE = "z9hG4bK"
@@ -234,18 +235,27 @@ class Via:
         """Host and port as part of the transaction's key, in lower case."""
         return f"{self.host.lower()}:{self.port or DEFAULT_PORT}"
 
-    def received_from(self, source: tuple[str, int]) -> Via:
+    def received_from(self, source: Hop) -> Via:
         """Return this Via as a server stamps it: `received` always, `rport` where asked for."""
         kept = [p for p in self.parameters if p[0] not in ("received", "rport")]
         if any(name == "rport" for name, _ in self.parameters):
-            kept.append(("rport", str(source[1])))
-        return replace(self, parameters=(*kept, ("received", source[0])))
+            kept.append(("rport", str(source.port)))
+        return replace(self, parameters=(*kept, ("received", source.host)))
 
-    def response_address(self, source: tuple[str, int]) -> tuple[str, int]:
-        """Where a response goes (§18.2.2, RFC 3581 §4): the source, its port only with `rport`."""
-        if any(name == "rport" for name, _ in self.parameters):
+    def response_hop(self, source: Hop) -> Hop:
+        """Where a response goes (§18.2.2, RFC 3581 §4); never to a host that is not the source.
+
+        A datagram's port is the source's only with `rport`. A stream's is the one to connect to
+        when the stream that the request came on is gone, so it is always the one named here.
+        """
+        if not source.is_reliable and any(name == "rport" for name, _ in self.parameters):
             return source
-        return source[0], self.port or DEFAULT_PORT
+        return replace(source, port=self.port or default_port(source.transport))
+
+    def sent_from(self, local: Hop) -> Via:
+        """Return this Via as a client's transport stamps it: its own transport and address."""
+        transport, host = local.transport.upper(), bracketed(local.host)
+        return replace(self, transport=transport, host=host, port=local.port)
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""

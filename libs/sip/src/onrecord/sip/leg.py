@@ -82,10 +82,10 @@ class Leg:
         if self._has_open_invite:
             self._core.events.append(ReinviteRejected(self.id, 491, "Request Pending"))
             return
-        request = self._dialog.request("INVITE", self._core.via(), self._core.contact)
-        self._core.describe(request, body)
-        self._reinvite = request
         peer = self._core.destination(self._dialog.next_hop, self._dialog.peer)
+        request = self._dialog.request("INVITE", self._core.via())
+        self._core.describe(request, body, peer, request.uri)
+        self._reinvite = request
         self._core.layer.send_invite(request, peer, self, now)
 
     def answer(self, body: bytes, headers: Headers, now: float) -> None:
@@ -226,14 +226,14 @@ class Leg:
     def _acknowledge(self, dialog: Dialog, invite: Request, body: bytes, now: float) -> None:
         """ACK a 2xx (§13.2.2.4); a retransmitted 2xx gets the same ACK again."""
         key = dialog.remote.tag, invite.cseq.number
+        peer = self._core.destination(dialog.next_hop, dialog.peer)
         ack = self._acks.get(key)
         if ack is None:
             ack = dialog.request("ACK", self._core.via(), cseq=invite.cseq.number)
             if body:
-                self._core.describe(ack, body)
+                self._core.describe(ack, body, peer, ack.uri)
             self._acks = {k: v for k, v in self._acks.items() if k[0] != key[0]} | {key: ack}
-        peer = self._core.destination(dialog.next_hop, dialog.peer)
-        self._core.layer.outbox.append((bytes(ack), peer))
+        self._core.transports.send(ack, peer)
 
     def _send_in(self, dialog: Dialog, method: str, now: float) -> None:
         request = dialog.request(method, self._core.via())

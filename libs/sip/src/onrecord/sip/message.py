@@ -13,6 +13,7 @@ from functools import cached_property
 
 from onrecord.sip.errors import SipError
 from onrecord.sip.headers import Address, CSeq, Headers, Via, canonical, is_token
+from onrecord.sip.hop import Hop
 from onrecord.sip.uri import SipUri
 
 MAX_MESSAGE = 65_535
@@ -141,10 +142,17 @@ class Request(_Message):
             raise SipError("bad_max_forwards", "Max-Forwards must be a number up to 255")
         return int(text)
 
-    def stamp_source(self, source: tuple[str, int]) -> None:
+    def stamp_source(self, source: Hop) -> None:
         """Write where the request came from into its top Via (§18.2.1, RFC 3581 §4)."""
-        self.via = self.via.received_from(source)
-        self.headers.replace_first_value("Via", str(self.via))
+        self._set_via(self.via.received_from(source))
+
+    def stamp_sender(self, local: Hop) -> None:
+        """Write what we send it from into its top Via, as the transport has to (§18.1.1)."""
+        self._set_via(self.via.sent_from(local))
+
+    def _set_via(self, via: Via) -> None:
+        self.via = via
+        self.headers.replace_first_value("Via", str(via))
 
     def response(self, status: int, reason: str = "", *, to_tag: str = "") -> Response:
         """Build the response with the headers that must be copied (§8.2.6.2)."""

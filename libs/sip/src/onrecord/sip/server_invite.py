@@ -45,14 +45,14 @@ class ServerInvite:
         """Send a provisional response; nothing once a final one is out."""
         response = self._response(status, reason)
         if status > 100:
-            self._core.describe(response, body)
+            self._describe(response, body)
             response.headers.override(headers)
         self._core.layer.respond(self._machine, response, now)
 
     def accept(self, body: bytes, now: float, headers: Headers = _NOTHING) -> None:
         """Send 200 and wait for its ACK; `headers` stand in place of ours of the same names."""
         response = self._response(200)
-        self._core.describe(response, body)
+        self._describe(response, body)
         response.headers.override(headers)
         self.is_answered = True
         self.next_timer = now + self._interval
@@ -87,6 +87,9 @@ class ServerInvite:
         self._machine.retransmit_success()
         self._interval = min(2 * self._interval, self._core.layer.timers.t2)
         self.next_timer = min(now + self._interval, self._give_up_at)
+
+    def _describe(self, response: Response, body: bytes) -> None:
+        self._core.describe(response, body, self._machine.peer, self.request.uri)
 
     def _response(self, status: int, reason: str = "") -> Response:
         tag = self._to_tag if status > 100 else ""

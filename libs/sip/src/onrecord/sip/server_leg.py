@@ -6,19 +6,17 @@ from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog
 from onrecord.sip.events import Cancelled, IncomingInvite, LegId
 from onrecord.sip.headers import Headers
+from onrecord.sip.hop import Hop
 from onrecord.sip.leg import Leg
 from onrecord.sip.message import Request
 from onrecord.sip.server_invite import ServerInvite
-from onrecord.sip.transaction.base import HostPort
 from onrecord.sip.transaction.invite_server import InviteServer
 
 
 class ServerLeg(Leg):
     """The user agent server of a call; raises `SipError` 400 for an INVITE without Contact."""
 
-    def __init__(
-        self, core: Core, request: Request, machine: InviteServer, source: HostPort
-    ) -> None:
+    def __init__(self, core: Core, request: Request, machine: InviteServer, source: Hop) -> None:
         super().__init__(core, LegId(core.tokens()))
         tag = core.tokens()
         self._is_initial = True

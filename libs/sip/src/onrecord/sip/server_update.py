@@ -41,7 +41,7 @@ class ServerUpdate:
     ) -> None:
         response = self.request.response(status, reason)
         if status < 300:
-            self._core.describe(response, body)
+            self._core.describe(response, body, self._machine.peer, self.request.uri)
         response.headers.override(headers)
         self.is_answered = True
         self._core.layer.respond(self._machine, response, now)

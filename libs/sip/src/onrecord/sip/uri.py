@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from onrecord.sip.errors import SipError
 
 DEFAULT_PORT = 5060
+DEFAULT_TLS_PORT = 5061
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)\Z")
 _VISUAL_SEPARATORS = str.maketrans("", "", "-.() ")
@@ -25,6 +26,11 @@ def parse_port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
         raise SipError("bad_port", "a port must be a number from 1 to 65535")
     return int(text)
+
+
+def bracketed(host: str) -> str:
+    """Return the host as URIs and Via have it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:
@@ -83,11 +89,6 @@ class SipUri:
     def is_loose_router(self) -> bool:
         """Whether the `lr` parameter is there (RFC 3261 §16.12)."""
         return any(name == "lr" for name, _ in self.parameters)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host without brackets and port, 5060 where none is named."""
-        return self.host.strip("[]"), self.port or DEFAULT_PORT
 
     def with_user(self, user: str) -> SipUri:
         """Return the same URI for another user part (as it stands on the wire, escaped)."""

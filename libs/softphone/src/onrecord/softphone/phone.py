@@ -26,6 +26,7 @@ from onrecord.sip.events import (
     TimedOut,
 )
 from onrecord.sip.headers import Address
+from onrecord.sip.hop import Hop
 from onrecord.sip.sdp import Codec, LocalAudio
 from onrecord.sip.uri import SipUri
 from onrecord.softphone.call import PhoneCall
@@ -77,7 +78,7 @@ class Softphone(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._endpoint = Endpoint(self.address, tokens=_token)
+        self._endpoint = Endpoint(Hop("udp", *self.address), tokens=_token)
 
     async def __aenter__(self) -> Softphone:
         """Listen."""
@@ -86,7 +87,7 @@ class Softphone(asyncio.DatagramProtocol):
             lambda: self, local_addr=self.address
         )
         self.address = self._transport.get_extra_info("sockname")[:2]
-        self._endpoint = Endpoint(self.address, tokens=_token)
+        self._endpoint = Endpoint(Hop("udp", *self.address), tokens=_token)
         return self
 
     async def __aexit__(
@@ -173,15 +174,15 @@ class Softphone(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Hand a datagram to the endpoint."""
-        self._endpoint.receive_datagram(data, addr, self._now())
+        self._endpoint.receive_message(data, Hop("udp", addr[0], addr[1]), self._now())
         self._pump()
 
     def _pump(self) -> None:
         while event := self._endpoint.next_event():
             self._handle(event)
-        for data, addr in self._endpoint.datagrams_to_send():
+        for data, hop in self._endpoint.messages_to_send():
             if self._transport is not None:
-                self._transport.sendto(data, addr)
+                self._transport.sendto(data, (hop.host, hop.port))
         if self._timer is not None:
             self._timer.cancel()
         due = self._endpoint.next_timer()

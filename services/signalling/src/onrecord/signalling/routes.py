@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from onrecord.policy.vocabulary import PURPOSES
 from onrecord.sip.errors import SipError
+from onrecord.sip.hop import Hop
 from onrecord.sip.uri import SipUri
 
 OnNoPermit = Literal["continue", "refuse"]
@@ -80,7 +81,7 @@ class Routes:
     def sources(self) -> frozenset[str]:
         """Every address that datagrams are taken from: peers, and where we send calls."""
         targets = (*(route.to for route in self.routes), self.emergency.to)
-        return self.peers | {target.address[0] for target in targets}
+        return self.peers | {Hop.to(target).host for target in targets}
 
 
 def load_routes(path: Path) -> Routes:
@@ -195,7 +196,7 @@ class _Reader:
             raise self._fault(key, f"{fault.detail}; write sip:ADDRESS:PORT") from None
         if uri.scheme != "sip":
             raise self._fault(key, "write sip:ADDRESS:PORT")
-        self._address(key, uri.address[0])
+        self._address(key, uri.host)
         return uri
 
     def _address(self, key: str, value: str) -> str:

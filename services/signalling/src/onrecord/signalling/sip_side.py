@@ -9,6 +9,7 @@ from onrecord.signalling.running import RunningCall
 from onrecord.sip import events as sip
 from onrecord.sip.client_leg import Invitation
 from onrecord.sip.endpoint import Endpoint
+from onrecord.sip.hop import Hop
 
 
 def carry_out(endpoint: Endpoint, running: RunningCall, effect: do.Effect, now: float) -> bool:
@@ -77,7 +78,7 @@ def _invite(endpoint: Endpoint, running: RunningCall, body: bytes, now: float) -
         target=plan.target,
         caller=plan.caller,
         body=body,
-        destination=plan.target.address,
+        destination=Hop.to(plan.target),
         headers=plan.headers,
         max_forwards=plan.max_forwards,
     )

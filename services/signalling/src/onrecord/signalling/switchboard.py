@@ -194,7 +194,7 @@ class Switchboard:
         return running
 
     def _plan(self, call_id: str, event: sip.IncomingInvite) -> Plan | Refusal:
-        if event.source[0] not in self._office.routes.peers:
+        if event.source.host not in self._office.routes.peers:
             return Refusal(403, "not_a_peer")
         session_id = secrets.randbits(_SESSION_BITS)
         plan = plan_call(self._office, call_id, event.request, utc_now().date(), session_id)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from onrecord.sip.headers import BRANCH_COOKIE
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request
+from onrecord.sip.transport import Outbox
 
-HostPort = tuple[str, int]
-Outbox = list[tuple[bytes, HostPort]]
 TransactionKey = tuple[str, ...]
 
 
@@ -72,7 +72,7 @@ def client_key(branch: str, method: str) -> TransactionKey:
 class Machine:
     """One transaction: where it sends, what it waits for."""
 
-    def __init__(self, key: TransactionKey, peer: HostPort, outbox: Outbox, timers: Timers) -> None:
+    def __init__(self, key: TransactionKey, peer: Hop, outbox: Outbox, timers: Timers) -> None:
         self.key = key
         self.armed_for: float | None = None
         self.identity: TransactionKey = ()

@@ -6,19 +6,21 @@ The ACK to a failure belongs here; the ACK to a 2xx belongs to the user agent.
 from __future__ import annotations
 
 from onrecord.sip.headers import Headers
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response
-from onrecord.sip.transaction.base import HostPort, Machine, Outbox, State, Timers, client_key
+from onrecord.sip.transaction.base import Machine, State, Timers, client_key
+from onrecord.sip.transport import Transports
 
 
 class InviteClient(Machine):
     """Sends an INVITE until something answers, and ACKs every failure."""
 
     def __init__(
-        self, request: Request, peer: HostPort, outbox: Outbox, timers: Timers, now: float
+        self, request: Request, peer: Hop, transports: Transports, timers: Timers, now: float
     ) -> None:
-        super().__init__(client_key(request.via.branch, "INVITE"), peer, outbox, timers)
+        super().__init__(client_key(request.via.branch, "INVITE"), peer, transports.outbox, timers)
         self.request = request
-        self._bytes = bytes(request)
+        self._bytes = transports.stamp(request, peer)
         self._ack = b""
         self.state = State.CALLING
         self._retransmit_at = now + timers.t1

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response
-from onrecord.sip.transaction.base import HostPort, Machine, Outbox, State, Timers, server_key
+from onrecord.sip.transaction.base import Machine, State, Timers, server_key
+from onrecord.sip.transport import Outbox
 
 
 class InviteServer(Machine):
     """Answers an INVITE and each of its retransmissions with the latest response."""
 
-    def __init__(self, request: Request, peer: HostPort, outbox: Outbox, timers: Timers) -> None:
+    def __init__(self, request: Request, peer: Hop, outbox: Outbox, timers: Timers) -> None:
         super().__init__(server_key(request), peer, outbox, timers)
         self._last = b""
         self.state = State.PROCEEDING

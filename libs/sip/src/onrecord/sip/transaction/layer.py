@@ -6,11 +6,10 @@ import heapq
 from itertools import count
 from typing import Protocol
 
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response
 from onrecord.sip.transaction.base import (
-    HostPort,
     Machine,
-    Outbox,
     Timers,
     TransactionKey,
     client_key,
@@ -20,6 +19,7 @@ from onrecord.sip.transaction.invite_client import InviteClient
 from onrecord.sip.transaction.invite_server import InviteServer
 from onrecord.sip.transaction.non_invite_client import NonInviteClient
 from onrecord.sip.transaction.non_invite_server import NonInviteServer
+from onrecord.sip.transport import Transports
 
 ServerMachine = InviteServer | NonInviteServer
 ClientMachine = InviteClient | NonInviteClient
@@ -51,9 +51,9 @@ class Timed(Protocol):
 class TransactionLayer:
     """Matches messages to transactions and runs one heap of timers for them and for the legs."""
 
-    def __init__(self, timers: Timers) -> None:
+    def __init__(self, timers: Timers, transports: Transports) -> None:
         self.timers = timers
-        self.outbox: Outbox = []
+        self._transports = transports
         self._servers: dict[TransactionKey, ServerMachine] = {}
         self._clients: dict[TransactionKey, tuple[ClientMachine, TransactionUser]] = {}
         self._identities: dict[TransactionKey, TransactionKey] = {}
@@ -82,17 +82,17 @@ class TransactionLayer:
         """Whether this request came before by another path (§8.2.2.2)."""
         return not request.to.tag and _identity(request) in self._identities
 
-    def open_server(self, request: Request, peer: HostPort) -> ServerMachine:
+    def open_server(self, request: Request, peer: Hop) -> ServerMachine:
         """Start a server transaction whose responses go to `peer`."""
         if request.method == "INVITE":
             return self.open_invite(request, peer)
-        machine = NonInviteServer(request, peer, self.outbox, self.timers)
+        machine = NonInviteServer(request, peer, self._transports.outbox, self.timers)
         self._keep(machine, request)
         return machine
 
-    def open_invite(self, request: Request, peer: HostPort) -> InviteServer:
+    def open_invite(self, request: Request, peer: Hop) -> InviteServer:
         """Start a server transaction for an INVITE."""
-        machine = InviteServer(request, peer, self.outbox, self.timers)
+        machine = InviteServer(request, peer, self._transports.outbox, self.timers)
         self._keep(machine, request)
         return machine
 
@@ -107,19 +107,17 @@ class TransactionLayer:
         self.arm(machine)
         return for_user
 
-    def send_request(
-        self, request: Request, peer: HostPort, user: TransactionUser, now: float
-    ) -> None:
+    def send_request(self, request: Request, peer: Hop, user: TransactionUser, now: float) -> None:
         """Start a client transaction for anything but an INVITE or an ACK."""
-        machine = NonInviteClient(request, peer, self.outbox, self.timers, now)
+        machine = NonInviteClient(request, peer, self._transports, self.timers, now)
         self._clients[machine.key] = machine, user
         self.arm(machine)
 
     def send_invite(
-        self, request: Request, peer: HostPort, user: TransactionUser, now: float
+        self, request: Request, peer: Hop, user: TransactionUser, now: float
     ) -> InviteClient:
         """Start a client transaction for an INVITE."""
-        machine = InviteClient(request, peer, self.outbox, self.timers, now)
+        machine = InviteClient(request, peer, self._transports, self.timers, now)
         self._clients[machine.key] = machine, user
         self.arm(machine)
         return machine

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response
-from onrecord.sip.transaction.base import HostPort, Machine, Outbox, State, Timers, client_key
+from onrecord.sip.transaction.base import Machine, State, Timers, client_key
+from onrecord.sip.transport import Transports
 
 
 class NonInviteClient(Machine):
     """Sends a request until a final response comes or timer F ends the wait."""
 
     def __init__(
-        self, request: Request, peer: HostPort, outbox: Outbox, timers: Timers, now: float
+        self, request: Request, peer: Hop, transports: Transports, timers: Timers, now: float
     ) -> None:
-        super().__init__(client_key(request.via.branch, request.method), peer, outbox, timers)
+        super().__init__(
+            client_key(request.via.branch, request.method), peer, transports.outbox, timers
+        )
         self.request = request
-        self._bytes = bytes(request)
+        self._bytes = transports.stamp(request, peer)
         self.state = State.TRYING
         self._retransmit_at = now + timers.t1
         self._expire_at = now + timers.give_up

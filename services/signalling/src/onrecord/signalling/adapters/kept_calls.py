@@ -21,6 +21,7 @@ from onrecord.sip.dialog import Dialog
 from onrecord.sip.errors import SipError
 from onrecord.sip.events import LegId
 from onrecord.sip.headers import Address
+from onrecord.sip.hop import Hop
 from onrecord.sip.uri import SipUri
 
 log = get_logger()
@@ -144,7 +145,7 @@ def _fields(dialog: Dialog) -> dict[str, object]:
         "local": str(dialog.local),
         "remote": str(dialog.remote),
         "remote_target": str(dialog.remote_target),
-        "peer": dialog.peer,
+        "peer": [dialog.peer.transport, dialog.peer.host, dialog.peer.port],
         "route_set": [str(route) for route in dialog.route_set],
         "local_cseq": dialog.local_cseq,
         "remote_cseq": dialog.remote_cseq,
@@ -152,13 +153,13 @@ def _fields(dialog: Dialog) -> dict[str, object]:
 
 
 def _dialog(fields: dict[str, Any]) -> Dialog:
-    host, port = fields["peer"]
+    transport, host, port = fields["peer"]
     return Dialog(
         call_id=fields["call_id"],
         local=Address.parse(fields["local"]),
         remote=Address.parse(fields["remote"]),
         remote_target=SipUri.parse(fields["remote_target"]),
-        peer=(host, port),
+        peer=Hop(transport, host, port),
         route_set=[Address.parse(route) for route in fields["route_set"]],
         local_cseq=fields["local_cseq"],
         remote_cseq=fields["remote_cseq"],

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from onrecord.platform.telemetry import get_logger, meter
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.events import Event
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request
 
 log = get_logger()
@@ -40,7 +41,7 @@ class SipSocket(asyncio.DatagramProtocol):
         admits: Callable[[Request], bool] | None = None,
     ) -> None:
         self.endpoint = Endpoint(
-            (advertise or listen[0], listen[1]),
+            Hop("udp", advertise or listen[0], listen[1]),
             tokens=lambda: secrets.token_hex(8),
             admits=admits,
         )
@@ -118,7 +119,8 @@ class SipSocket(asyncio.DatagramProtocol):
         if addr[0] not in self._sources:
             refused_sources.add(1)
             return
-        self.endpoint.receive_datagram(data, (addr[0], addr[1]), asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self.endpoint.receive_message(data, Hop("udp", addr[0], addr[1]), now)
         self.flush()
 
     def error_received(self, exc: Exception) -> None:
@@ -131,17 +133,17 @@ class SipSocket(asyncio.DatagramProtocol):
             if event is not None:
                 self._on_event(event)
                 continue
-            datagrams = self.endpoint.datagrams_to_send()
-            if not datagrams:
+            messages = self.endpoint.messages_to_send()
+            if not messages:
                 return
-            for data, addr in datagrams:
-                self._send(data, addr)
+            for data, hop in messages:
+                self._send(data, hop)
 
-    def _send(self, data: bytes, addr: tuple[str, int]) -> None:
+    def _send(self, data: bytes, hop: Hop) -> None:
         if self._transport is None:
             return  # lost like any datagram; it is retransmitted
         try:
-            self._transport.sendto(data, addr)
+            self._transport.sendto(data, (hop.host, hop.port))
         except (OSError, ValueError) as error:
             log.warning("sip datagram not sent", error=repr(error))
 
