@@ -21,11 +21,13 @@ up: $(VENV)/.ready  ## run the five services and the embedded servers until Ctrl
 	@$(BIN)/onrecord up
 
 ## Measure it
-.PHONY: bench bench-call
-bench: $(VENV)/.ready  ## run every bench and print a table
+.PHONY: bench bench-call bench-b2bua
+bench: $(VENV)/.bench  ## run every bench and print a table
 	@PYTHONPATH=tests $(BIN)/python -m bench
 bench-call: $(VENV)/.ready  ## 50 recorded calls at once, beside the same phones without us
 	@PYTHONPATH=tests $(BIN)/python -m bench.call
+bench-b2bua: $(VENV)/.bench  ## SIP alone, beside sippy: CPU a call, 400 calls/s on a core, idle memory
+	@PYTHONPATH=tests $(BIN)/python -m bench.b2bua
 
 ## Work on it
 .PHONY: setup check test test-kafka generate lock clean
@@ -39,9 +41,10 @@ test-kafka: $(VENV)/.ready  ## the bus on Apache Kafka, fetched by Maven (exit 7
 	@tools/test-kafka
 generate: $(VENV)/.ready  ## write the gRPC stubs and JSON Schemas anew
 	@$(BIN)/python tools/generate.py
-lock: $(VENV)/.ready  ## resolve both locks anew
+lock: $(VENV)/.ready  ## resolve all locks anew
 	$(COMPILE) pyproject.toml $(MEMBER_FILES) -o requirements.lock
 	$(COMPILE) --group dev --group embedded pyproject.toml $(MEMBER_FILES) -o requirements-dev.lock
+	$(COMPILE) -c requirements-dev.lock --group bench pyproject.toml -o requirements-bench.lock
 clean:  ## remove .venv and the embedded stack's data
 	rm -rf $(VENV) .onrecord
 
@@ -57,4 +60,9 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml $(MEMBER_FILES)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
 	@$(UV) pip install --quiet --no-config --system-certs --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@$(UV) pip install --quiet --no-config --python $(BIN)/python --no-deps --no-build-isolation $(foreach m,$(MEMBERS),-e ./$(m))
+	@touch $@
+
+# What only benches and fuzzers need: the peer, the fuzzing engine.
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.ready
+	@$(UV) pip install --quiet --no-config --system-certs --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-bench.lock
 	@touch $@

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-BENCHES = ("call",)
+BENCHES = ("call", "b2bua")
 """Each is the module `bench.NAME` here and the target `bench-NAME` of the Makefile."""
 
 COLUMNS = ("verdict", "ratio", "peer")
