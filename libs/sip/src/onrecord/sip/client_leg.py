@@ -20,15 +20,16 @@ MAX_FORKS = 16
 class Invitation:
     """Whom to call, as whom, and what to offer.
 
-    `destination` is where the INVITE is sent; by default the target's own host, which must then be
-    an IP address. Without a `body` the far side makes the offer. `headers` are added as they are.
+    The INVITE goes to the first of `destinations`, and to the next when one cannot be reached,
+    stays silent or answers 503; by default to the target's own host, then an IP address. Without a
+    `body` the far side makes the offer. `headers` are added as they are.
     """
 
     target: SipUri
     caller: Address
     body: bytes = b""
     callee: Address | None = None
-    destination: Hop | None = None
+    destinations: tuple[Hop, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=())
     max_forwards: int = 70
 
@@ -38,15 +39,16 @@ class ClientLeg(Leg):
 
     def __init__(self, core: Core, invitation: Invitation, now: float) -> None:
         super().__init__(core, LegId(core.tokens()))
-        self._peer = invitation.destination or Hop.to(invitation.target)
-        self._invite = self._build(invitation)
+        first, *others = invitation.destinations or (Hop.to(invitation.target),)
+        self._invite = self._build(invitation, first)
+        self._peer = first
         self._has_provisional = False
         self._is_cancelled = False
         self._cancel_sent = False
         self.next_timer: float | None = None
         self.armed_for: float | None = None
         core.legs[self.id] = self
-        self._machine = core.layer.send_invite(self._invite, self._peer, self, now)
+        core.layer.send_request(self._invite, first, self, now, others)
 
     def cancel(self, now: float) -> None:
         """Give up an unanswered call; the CANCEL waits for a first response (§9.1).
@@ -55,6 +57,7 @@ class ClientLeg(Leg):
         """
         if self._dialog is None and not self.is_over:
             self._is_cancelled = True
+            self._core.layer.stay(self._invite)
             self._send_cancel(now)
 
     def bye(self, now: float) -> None:
@@ -93,12 +96,11 @@ class ClientLeg(Leg):
         """§9.1: a CANCEL was not followed by any final response within 64*T1."""
         self.next_timer = None
         if self._dialog is None and not self.is_over:
-            self._machine.abandon()
-            self._core.layer.arm(self._machine)
+            self._core.layer.abandon(self._invite)
             self._core.events.append(TimedOut(self.id, "response"))
             self._finish()
 
-    def _build(self, invitation: Invitation) -> Request:
+    def _build(self, invitation: Invitation, peer: Hop) -> Request:
         headers = Headers([("Via", self._core.via())])
         headers.add("Max-Forwards", str(invitation.max_forwards))
         headers.add("From", str(invitation.caller.with_tag(self._core.tokens())))
@@ -109,7 +111,7 @@ class ClientLeg(Leg):
         for name, value in invitation.headers:
             headers.add(name, value)
         request = Request("INVITE", invitation.target, headers)
-        self._core.describe(request, invitation.body, self._peer, request.uri)
+        self._core.describe(request, invitation.body, peer, request.uri)
         return request
 
     def _on_provisional(self, response: Response, now: float) -> None:
@@ -152,7 +154,13 @@ class ClientLeg(Leg):
             self._send_in(dialog, "BYE", now)
 
     def _dialog_of(self, response: Response) -> Dialog:
-        return Dialog.for_client(self._invite, response, self._peer)
+        return Dialog.for_client(self._invite, response, self._hop)
+
+    @property
+    def _hop(self) -> Hop:
+        """Where the INVITE went, after all failovers."""
+        self._peer = self._core.layer.hop_of(self._invite) or self._peer
+        return self._peer
 
     def _send_cancel(self, now: float) -> None:
         if not self._has_provisional or self._cancel_sent:
@@ -165,6 +173,6 @@ class ClientLeg(Leg):
         headers.add("Call-ID", invite.call_id)
         headers.add("CSeq", f"{invite.cseq.number} CANCEL")
         cancel = Request("CANCEL", invite.uri, headers)
-        self._core.layer.send_request(cancel, self._peer, self, now)
+        self._core.layer.send_request(cancel, self._hop, self, now)
         self.next_timer = now + self._core.layer.timers.give_up
         self._core.layer.arm(self)

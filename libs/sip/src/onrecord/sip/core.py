@@ -37,7 +37,7 @@ class Core:
         self.transports = Transports(local)
         self.tokens = tokens
         self.capabilities = capabilities
-        self.layer = TransactionLayer(timers, self.transports)
+        self.layer = TransactionLayer(timers, self.transports, self.branch)
         self.events: deque[Event] = deque()
         self.legs: dict[LegId, Leg] = {}
         self.dialogs: dict[DialogKey, Leg] = {}
@@ -45,7 +45,11 @@ class Core:
 
     def via(self) -> str:
         """Return a Via with a branch of its own; the transport completes it."""
-        return self.transports.via(BRANCH_COOKIE + self.tokens())
+        return self.transports.via(self.branch())
+
+    def branch(self) -> str:
+        """Return a new branch (§8.1.1.7)."""
+        return BRANCH_COOKIE + self.tokens()
 
     def destination(self, uri: SipUri, peer: Hop) -> Hop:
         """Where a request for `uri` goes in a dialog whose far side is at `peer`.

@@ -1,6 +1,7 @@
 """A SIP user agent without sockets or clocks: RFC 3261, both halves of a call.
 
 Five doors: `receive_message`, `messages_to_send`, `next_event`, `next_timer`, `handle_timer`.
+`unreachable` is for what only the owner of the sockets learns.
 After any of them, and after any command, send what `messages_to_send` returns and take the
 events. `now` is in seconds on a clock that only goes forward, the same one everywhere.
 
@@ -82,6 +83,10 @@ class Endpoint:
         """Return what is to be sent now, with hops whose ports are in range, and forget it."""
         messages, self._core.transports.outbox[:] = list(self._core.transports.outbox), []
         return messages
+
+    def unreachable(self, hop: Hop, now: float) -> None:
+        """Learn that a hop refuses connections, or that a stream of ours (its number) is lost."""
+        self._core.layer.unreachable(hop, now)
 
     def next_event(self) -> Event | None:
         """Return the oldest event not yet taken, or None."""

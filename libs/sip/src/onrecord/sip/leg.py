@@ -86,7 +86,7 @@ class Leg:
         request = self._dialog.request("INVITE", self._core.via())
         self._core.describe(request, body, peer, request.uri)
         self._reinvite = request
-        self._core.layer.send_invite(request, peer, self, now)
+        self._core.layer.send_request(request, peer, self, now)
 
     def answer(self, body: bytes, headers: Headers, now: float) -> None:
         """Accept the INVITE or re-INVITE that waits for an answer; nothing if none waits."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 from functools import cached_property
 
 from onrecord.sip.errors import SipError
@@ -19,7 +20,7 @@ from onrecord.sip.uri import SipUri
 MAX_MESSAGE = 65_535
 MAX_HEADERS = 256
 _LINE = re.compile(r"\r\n|\n|\r")
-_END_OF_HEAD = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+END_OF_HEAD = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _REQUIRED = ("Via", "From", "To", "Call-ID", "CSeq")
 _SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type")
 _REASONS = {
@@ -146,9 +147,15 @@ class Request(_Message):
         """Write where the request came from into its top Via (§18.2.1, RFC 3581 §4)."""
         self._set_via(self.via.received_from(source))
 
+    def stamp_branch(self, branch: str) -> None:
+        """Write another branch into its top Via: the same request, another transaction."""
+        self._set_via(replace(self.via, branch=branch))
+
     def stamp_sender(self, local: Hop) -> None:
         """Write what we send it from into its top Via, as the transport has to (§18.1.1)."""
-        self._set_via(self.via.sent_from(local))
+        via = self.via.sent_from(local)
+        if via != self.via:
+            self._set_via(via)
 
     def _set_via(self, via: Via) -> None:
         self.via = via
@@ -195,7 +202,7 @@ def parse(data: bytes) -> Request | Response:
     if len(data) > MAX_MESSAGE:
         raise SipError("too_large", "a message may have 65,535 octets", status=None)
     data = data.lstrip(b"\r\n")
-    end = _END_OF_HEAD.search(data)
+    end = END_OF_HEAD.search(data)
     head, body = (data[: end.start()], data[end.end() :]) if end else (data, b"")
     try:
         text = head.decode()

@@ -10,6 +10,9 @@ from onrecord.sip.uri import SipUri
 
 Outbox = list[tuple[bytes, Hop]]
 
+MAX_DATAGRAM = 1300
+"""Octets of a request by UDP where the path's MTU is not known (§18.1.1)."""
+
 _CONTACT_PARAMETER: dict[Transport, str] = {
     "udp": "",
     "tcp": ";transport=tcp",
@@ -30,6 +33,14 @@ class Transports:
         """Return the address of ours that a peer at `hop` is sent to from, and answers to."""
         return self._local.get((hop.transport, hop.is_ipv6), self._first)
 
+    def has(self, hop: Hop) -> bool:
+        """Whether we have the transport and the IP version that a hop needs."""
+        return (hop.transport, hop.is_ipv6) in self._local
+
+    def outgrows_datagram(self, request: Request) -> bool:
+        """Whether a request is too large to be sent by UDP (§18.1.1)."""
+        return len(bytes(request)) > MAX_DATAGRAM
+
     def contact(self, hop: Hop, uri: SipUri) -> str:
         """Return our Contact for a peer at `hop`; `sips:` for a `sips:` request (§12.1.1)."""
         local = self.local(hop)
@@ -44,9 +55,7 @@ class Transports:
 
     def stamp(self, request: Request, hop: Hop) -> bytes:
         """Return a request of ours as it goes to `hop`: its Via says what it is sent from."""
-        local = self.local(hop)
-        if local is not self._first:
-            request.stamp_sender(local)
+        request.stamp_sender(self.local(hop))
         return bytes(request)
 
     def send(self, request: Request, hop: Hop) -> None:

@@ -78,7 +78,7 @@ def _invite(endpoint: Endpoint, running: RunningCall, body: bytes, now: float) -
         target=plan.target,
         caller=plan.caller,
         body=body,
-        destination=Hop.to(plan.target),
+        destinations=(Hop.to(plan.target),),
         headers=plan.headers,
         max_forwards=plan.max_forwards,
     )

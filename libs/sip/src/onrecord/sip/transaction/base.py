@@ -35,12 +35,7 @@ class Timers:
 
     @property
     def give_up(self) -> float:
-        """64*T1: timers B, F, H, J, L and M."""
-        return 64 * self.t1
-
-    @property
-    def completed_invite(self) -> float:
-        """Timer D: at least 32 s on UDP at the default T1."""
+        """64*T1: timers B, F, H, L and M, and on UDP D and J."""
         return 64 * self.t1
 
 
@@ -93,10 +88,27 @@ class Machine:
             return self._retransmit_at
         return min(self._retransmit_at, self._expire_at)
 
+    def is_unanswered_at(self, hop: Hop) -> bool:
+        """Whether nothing was heard yet of what went to `hop`, or over its very connection."""
+        if self.state not in (State.CALLING, State.TRYING):
+            return False
+        peer = self.peer
+        if peer.connection and peer.connection == hop.connection:
+            return True
+        return (peer.transport, peer.host, peer.port) == (hop.transport, hop.host, hop.port)
+
     @property
     def is_terminated(self) -> bool:
         """Whether the machine is done and its owner can forget it."""
         return self.state is State.TERMINATED
+
+    def _repeat_from(self, now: float) -> float | None:
+        """When to send again for the first time: T1 from now on UDP, else never (table 4)."""
+        return None if self.peer.is_reliable else now + self.timers.t1
+
+    def _lingering(self, seconds: float) -> float:
+        """How long repeats are waited for: so long on UDP; none come on a stream (table 4)."""
+        return 0.0 if self.peer.is_reliable else seconds
 
     def _send(self, data: bytes) -> None:
         self._outbox.append((data, self.peer))
@@ -107,5 +119,6 @@ class Machine:
         self._retransmit_at = None
         self._expire_at = until
 
-    def _terminate(self) -> None:
+    def abandon(self) -> None:
+        """End without a word."""
         self._wait(State.TERMINATED, until=None)

@@ -23,7 +23,7 @@ class InviteClient(Machine):
         self._bytes = transports.stamp(request, peer)
         self._ack = b""
         self.state = State.CALLING
-        self._retransmit_at = now + timers.t1
+        self._retransmit_at = self._repeat_from(now)
         self._expire_at = now + timers.give_up
         self._send(self._bytes)
 
@@ -39,17 +39,13 @@ class InviteClient(Machine):
         """Retransmit or end; True when no response came at all (timer B)."""
         if self._expire_at is not None and now >= self._expire_at:
             timed_out = self.state is State.CALLING
-            self._terminate()
+            self.abandon()
             return timed_out
         if self._retransmit_at is not None and now >= self._retransmit_at:
             self._interval *= 2  # timer A doubles without T2's limit (§17.1.1.2)
             self._retransmit_at = now + self._interval
             self._send(self._bytes)
         return False
-
-    def abandon(self) -> None:
-        """End without an answer: a CANCEL was not followed by a final response (§9.1)."""
-        self._terminate()
 
     def _while_open(self, response: Response, now: float) -> bool:
         if response.status < 200:
@@ -59,7 +55,7 @@ class InviteClient(Machine):
         else:
             self._ack = bytes(self._build_ack(response))
             self._send(self._ack)
-            self._wait(State.COMPLETED, until=now + self.timers.completed_invite)
+            self._wait(State.COMPLETED, until=now + self._lingering(self.timers.give_up))
         return True
 
     def _in_completed(self, response: Response) -> bool:

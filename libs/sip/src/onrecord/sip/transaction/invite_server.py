@@ -26,7 +26,7 @@ class InviteServer(Machine):
             self._send(self._last)
             if response.status >= 300:
                 self.state = State.COMPLETED
-                self._retransmit_at = now + self.timers.t1
+                self._retransmit_at = self._repeat_from(now)
                 self._expire_at = now + self.timers.give_up
             elif response.status >= 200:
                 self._wait(State.ACCEPTED, until=now + self.timers.give_up)
@@ -40,7 +40,7 @@ class InviteServer(Machine):
         """Take a retransmitted INVITE or an ACK; True when an ACK is for the user agent."""
         if request.method == "ACK":
             if self.state is State.COMPLETED:
-                self._wait(State.CONFIRMED, until=now + self.timers.t4)
+                self._wait(State.CONFIRMED, until=now + self._lingering(self.timers.t4))
             return self.state is State.ACCEPTED
         if self.state in (State.PROCEEDING, State.COMPLETED) and self._last:
             self._send(self._last)
@@ -50,7 +50,7 @@ class InviteServer(Machine):
         """Retransmit a failure or end; True when a failure was never ACKed (timer H)."""
         if self._expire_at is not None and now >= self._expire_at:
             unacknowledged = self.state is State.COMPLETED
-            self._terminate()
+            self.abandon()
             return unacknowledged
         if self._retransmit_at is not None and now >= self._retransmit_at:
             self._interval = min(2 * self._interval, self.timers.t2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Protocol
 
@@ -24,6 +26,10 @@ from onrecord.sip.transport import Transports
 ServerMachine = InviteServer | NonInviteServer
 ClientMachine = InviteClient | NonInviteClient
 
+WITHOUT_TCP_SECONDS = 300.0
+"""How long a hop that refused TCP gets large requests over UDP without being asked again."""
+MAX_WITHOUT_TCP = 1000
+
 
 class TransactionUser(Protocol):
     """Who sent a request and hears what became of it."""
@@ -33,6 +39,15 @@ class TransactionUser(Protocol):
 
     def on_timeout(self, request: Request, now: float) -> None:
         """Learn that no final response will come."""
+
+
+@dataclass(slots=True)
+class Client:
+    """A request of ours on its way: its transaction, who hears of it, and the hops left to try."""
+
+    machine: ClientMachine
+    user: TransactionUser
+    otherwise: tuple[Hop, ...] = ()
 
 
 class Timed(Protocol):
@@ -51,11 +66,14 @@ class Timed(Protocol):
 class TransactionLayer:
     """Matches messages to transactions and runs one heap of timers for them and for the legs."""
 
-    def __init__(self, timers: Timers, transports: Transports) -> None:
+    def __init__(self, timers: Timers, transports: Transports, branches: Callable[[], str]) -> None:
+        """`branches` returns a new branch at each call."""
         self.timers = timers
         self._transports = transports
+        self._branches = branches
+        self._without_tcp: dict[Hop, float] = {}
         self._servers: dict[TransactionKey, ServerMachine] = {}
-        self._clients: dict[TransactionKey, tuple[ClientMachine, TransactionUser]] = {}
+        self._clients: dict[TransactionKey, Client] = {}
         self._identities: dict[TransactionKey, TransactionKey] = {}
         self._heap: list[tuple[float, int, Timed]] = []
         self._serial = count()
@@ -76,7 +94,7 @@ class TransactionLayer:
     def sent_invite(self, branch: str) -> Request | None:
         """Return our own INVITE with this branch while its transaction lives."""
         found = self._clients.get(client_key(branch, "INVITE"))
-        return found[0].request if found is not None else None
+        return found.machine.request if found is not None else None
 
     def is_merged(self, request: Request) -> bool:
         """Whether this request came before by another path (§8.2.2.2)."""
@@ -107,30 +125,69 @@ class TransactionLayer:
         self.arm(machine)
         return for_user
 
-    def send_request(self, request: Request, peer: Hop, user: TransactionUser, now: float) -> None:
-        """Start a client transaction for anything but an INVITE or an ACK."""
-        machine = NonInviteClient(request, peer, self._transports, self.timers, now)
-        self._clients[machine.key] = machine, user
-        self.arm(machine)
+    def send_request(
+        self,
+        request: Request,
+        peer: Hop,
+        user: TransactionUser,
+        now: float,
+        otherwise: Sequence[Hop] = (),
+    ) -> None:
+        """Start a client transaction for any request but an ACK.
 
-    def send_invite(
-        self, request: Request, peer: Hop, user: TransactionUser, now: float
-    ) -> InviteClient:
-        """Start a client transaction for an INVITE."""
-        machine = InviteClient(request, peer, self._transports, self.timers, now)
-        self._clients[machine.key] = machine, user
-        self.arm(machine)
-        return machine
+        When `peer` cannot be reached, stays silent or answers 503, the request goes to the next
+        of `otherwise` (RFC 3263 §4.3): the user hears of the last one only. A request too large
+        for a datagram goes over TCP first (§18.1.1).
+        """
+        hops = (peer, *otherwise)
+        if self._transports.outgrows_datagram(request):
+            hops = tuple(one for hop in hops for one in self._preferring_tcp(hop, now))
+        self._open(request, hops, user, now)
+
+    def hop_of(self, request: Request) -> Hop | None:
+        """Where a request of ours went last; None when its transaction is over."""
+        found = self._clients.get(client_key(request.via.branch, request.method))
+        return found.machine.peer if found is not None else None
+
+    def stay(self, request: Request) -> None:
+        """Try no other hop for a request of ours: it is being cancelled."""
+        found = self._clients.get(client_key(request.via.branch, request.method))
+        if found is not None:
+            found.otherwise = ()
+
+    def abandon(self, request: Request) -> None:
+        """End an INVITE without an answer: its CANCEL was not followed by a final one (§9.1)."""
+        found = self._clients.get(client_key(request.via.branch, request.method))
+        if found is not None:
+            found.machine.abandon()
+            self.arm(found.machine)
+
+    def unreachable(self, hop: Hop, now: float) -> None:
+        """A hop cannot be connected to, or its stream is lost: its users hear 503 (§8.1.3.1).
+
+        Only requests that nothing answered yet are concerned: whoever sent a provisional response
+        has the request, and sends the final one over another stream (§18.2.2).
+        """
+        waiting = [found for found in self._clients.values() if found.machine.is_unanswered_at(hop)]
+        for client in waiting:
+            machine = client.machine
+            if client.otherwise and _same_host(client.otherwise[0], machine.peer):
+                self._note_without_tcp(client.otherwise[0], now)
+            machine.abandon()
+            self.arm(machine)
+            self._fail(client, client.otherwise, machine.request.response(503), now)
 
     def receive_response(self, response: Response, now: float) -> bool:
         """Hand a response to its transaction; False when it belongs to none."""
         found = self._clients.get(client_key(response.via.branch, response.cseq.method))
         if found is None:
             return False
-        machine, user = found
-        if machine.receive(response, now):
-            user.on_response(machine.request, response, now)
-        self.arm(machine)
+        is_for_user = found.machine.receive(response, now)
+        self.arm(found.machine)
+        if is_for_user and response.status == 503:
+            self._fail(found, _elsewhere(found), response, now)
+        elif is_for_user:
+            found.user.on_response(found.machine.request, response, now)
         return True
 
     def arm(self, timed: Timed) -> None:
@@ -153,10 +210,45 @@ class TransactionLayer:
         while (due := self.next_timer()) is not None and due <= now:
             timed = heapq.heappop(self._heap)[2]
             timed.armed_for = None
+            client = self._clients.get(timed.key) if isinstance(timed, Machine) else None
             timed_out = timed.handle_timer(now)
-            if timed_out and isinstance(timed, InviteClient | NonInviteClient):
-                self._clients[timed.key][1].on_timeout(timed.request, now)
             self.arm(timed)
+            if timed_out and client is not None:
+                self._fail(client, _elsewhere(client), None, now)
+
+    def _open(
+        self, request: Request, hops: tuple[Hop, ...], user: TransactionUser, now: float
+    ) -> None:
+        kind = InviteClient if request.method == "INVITE" else NonInviteClient
+        machine = kind(request, hops[0], self._transports, self.timers, now)
+        self._clients[machine.key] = Client(machine, user, hops[1:])
+        self.arm(machine)
+
+    def _fail(
+        self, client: Client, hops: tuple[Hop, ...], response: Response | None, now: float
+    ) -> None:
+        """Go on to the next hop under another branch, or tell the user; no response is silence."""
+        request = client.machine.request
+        if hops:
+            request.stamp_branch(self._branches())
+            self._open(request, hops, client.user, now)
+        elif response is not None:
+            client.user.on_response(request, response, now)
+        else:
+            client.user.on_timeout(request, now)
+
+    def _preferring_tcp(self, hop: Hop, now: float) -> tuple[Hop, ...]:
+        tcp = replace(hop, transport="tcp")
+        if hop.is_reliable or not self._transports.has(tcp):
+            return (hop,)
+        if self._without_tcp.get(hop, now) > now:
+            return (hop,)
+        return tcp, hop
+
+    def _note_without_tcp(self, hop: Hop, now: float) -> None:
+        if len(self._without_tcp) >= MAX_WITHOUT_TCP:
+            self._without_tcp.clear()
+        self._without_tcp[hop] = now + WITHOUT_TCP_SECONDS
 
     def _keep(self, machine: ServerMachine, request: Request) -> None:
         self._servers[machine.key] = machine
@@ -170,6 +262,16 @@ class TransactionLayer:
             self._identities.pop(machine.identity, None)
         else:
             self._clients.pop(machine.key, None)
+
+
+def _same_host(hop: Hop, other: Hop) -> bool:
+    return (hop.host, hop.port) == (other.host, other.port)
+
+
+def _elsewhere(client: Client) -> tuple[Hop, ...]:
+    """The hops left at other addresses than the one that was reached."""
+    peer = client.machine.peer
+    return tuple(hop for hop in client.otherwise if not _same_host(hop, peer))
 
 
 def _identity(request: Request) -> TransactionKey:

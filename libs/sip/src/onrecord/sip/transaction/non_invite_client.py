@@ -20,7 +20,7 @@ class NonInviteClient(Machine):
         self.request = request
         self._bytes = transports.stamp(request, peer)
         self.state = State.TRYING
-        self._retransmit_at = now + timers.t1
+        self._retransmit_at = self._repeat_from(now)
         self._expire_at = now + timers.give_up
         self._send(self._bytes)
 
@@ -31,14 +31,14 @@ class NonInviteClient(Machine):
         if response.status < 200:
             self.state = State.PROCEEDING
         else:
-            self._wait(State.COMPLETED, until=now + self.timers.t4)
+            self._wait(State.COMPLETED, until=now + self._lingering(self.timers.t4))
         return True
 
     def handle_timer(self, now: float) -> bool:
         """Retransmit or end; True when no final response came (timer F)."""
         if self._expire_at is not None and now >= self._expire_at:
             timed_out = self.state is not State.COMPLETED
-            self._terminate()
+            self.abandon()
             return timed_out
         if self._retransmit_at is not None and now >= self._retransmit_at:
             proceeding = self.state is State.PROCEEDING

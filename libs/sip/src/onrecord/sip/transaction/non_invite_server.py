@@ -22,7 +22,7 @@ class NonInviteServer(Machine):
             self._last = bytes(response)
             self._send(self._last)
             if response.status >= 200:
-                self._wait(State.COMPLETED, until=now + self.timers.give_up)
+                self._wait(State.COMPLETED, until=now + self._lingering(self.timers.give_up))
             else:
                 self.state = State.PROCEEDING
 
@@ -34,5 +34,5 @@ class NonInviteServer(Machine):
 
     def handle_timer(self, now: float) -> bool:
         """End (timer J); never anything to report."""
-        self._terminate()
+        self.abandon()
         return False
