@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from onrecord.sip.asked import MAX_WAITING, Reply
 from onrecord.sip.events import (
+    Acked,
+    Bye,
     IncomingInvite,
     ReinviteAnswered,
     Reinvited,
@@ -192,3 +194,36 @@ def test_an_invite_of_ours_that_comes_back_is_a_loop() -> None:
     spiral = spiral.replace("1 INVITE", "2 INVITE")
     network.a.receive_message(spiral.encode(), CALLEE, network.now)
     assert isinstance(network.a.next_event(), IncomingInvite)
+
+
+def test_a_reinvite_without_an_offer_is_acknowledged_by_the_owner() -> None:
+    """The offer comes in the 2xx, which is repeated until the owner's answer goes out by ACK."""
+    network = Network()
+    leg, called = established(network)
+    network.a.reinvite(leg, b"", network.now)
+    network.run()
+    assert [e.body for e in network.of("b", Reinvited)] == [b""]
+    network.b.answer(called, OFFER, network.now)
+    network.run(2)
+    assert [e.body for e in network.of("a", ReinviteAnswered)] == [OFFER]
+    assert len(network.of("b", Acked)) == 1
+    network.a.acknowledge(leg, ANSWER, network.now)
+    network.run(10)
+    assert [e.body for e in network.of("b", Acked)] == [b"", ANSWER]
+    network.a.reinvite(leg, OFFER, network.now)
+    network.run()
+    assert len(network.of("b", Reinvited)) == 2
+
+
+def test_a_hang_up_leaves_no_offer_without_ack() -> None:
+    """Who hangs up instead of answering an offer acknowledges it first, so nothing repeats."""
+    network = Network()
+    leg, called = established(network)
+    network.a.reinvite(leg, b"", network.now)
+    network.run()
+    network.b.answer(called, OFFER, network.now)
+    network.run()
+    network.a.bye(leg, network.now)
+    network.run(40)
+    assert network.of("b", Bye)
+    assert len(network.a._core.layer) == len(network.b._core.layer) == 0

@@ -67,11 +67,6 @@ class ClientLeg(Leg):
         else:
             super().bye(now)
 
-    def acknowledge(self, body: bytes, now: float) -> None:
-        """ACK an `Answered` whose body was an offer, with our answer."""
-        if self._dialog is not None and not self.is_over:
-            self._acknowledge(self._dialog, self._invite, body, now)
-
     def on_response(self, request: Request, response: Response, now: float) -> None:
         """Take a response to the INVITE or to what followed it."""
         if request is not self._invite:
@@ -128,8 +123,7 @@ class ClientLeg(Leg):
         dialog = self._dialog_of(response)
         known = self._dialog
         if known is not None and known.key == dialog.key:
-            if self._invite.body or (dialog.remote.tag, self._invite.cseq.number) in self._acks:
-                self._acknowledge(known, self._invite, b"", now)
+            self._repeat_ack(known, self._invite, now)
         elif known is not None or self.is_over:
             self._refuse_fork(dialog, now)
         else:
@@ -141,6 +135,8 @@ class ClientLeg(Leg):
         self._core.register(dialog.key, self)
         if self._invite.body or self._is_cancelled:
             self._acknowledge(dialog, self._invite, b"", now)
+        else:
+            self._unacknowledged = self._invite
         if self._is_cancelled:
             super().bye(now)  # the 2xx crossed our CANCEL: the far side thinks that it talks
         else:

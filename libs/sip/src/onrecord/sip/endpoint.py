@@ -133,9 +133,8 @@ class Endpoint:
             found.cancel(now)
 
     def acknowledge(self, leg: LegId, body: bytes, now: float) -> None:
-        """Send the ACK with our answer, after an `Answered` that carried the offer."""
-        found = self._core.legs.get(leg)
-        if isinstance(found, ClientLeg):
+        """Send the ACK with our answer to the offer of `Answered` or `ReinviteAnswered`."""
+        if found := self._core.legs.get(leg):
             found.acknowledge(body, now)
 
     def ring(

@@ -105,7 +105,10 @@ class Reinvited:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteAnswered:
-    """Our re-INVITE was accepted and ACKed."""
+    """Our re-INVITE was accepted, and ACKed if it carried an offer.
+
+    If it did not, `body` is one, and the owner calls `acknowledge` with its answer.
+    """
 
     leg: LegId
     body: bytes

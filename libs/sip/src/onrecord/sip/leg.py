@@ -42,6 +42,7 @@ class Leg:
         self._incoming: ServerInvite | ServerUpdate | None = None
         self._asked = AskedRequests(core, leg_id)
         self._reinvite: Request | None = None
+        self._unacknowledged: Request | None = None
         self._acks: dict[tuple[str, int], Request] = {}
         self._is_ending = False
         self._bye_waits_for_ack = False
@@ -69,6 +70,7 @@ class Leg:
         if self._incoming is not None and self._incoming.awaits_ack:
             self._bye_waits_for_ack = True
             return
+        self.acknowledge(b"", now)  # an offer that stays without an answer
         self._is_ending = True
         self._send_in(self._dialog, "BYE", now)
 
@@ -87,6 +89,12 @@ class Leg:
         self._core.describe(request, body, peer, request.uri)
         self._reinvite = request
         self._core.layer.send_request(request, peer, self, now)
+
+    def acknowledge(self, body: bytes, now: float) -> None:
+        """ACK the 2xx that brought us an offer, with our answer; nothing if none waits."""
+        invite, self._unacknowledged = self._unacknowledged, None
+        if invite is not None and self._dialog is not None and not self.is_over:
+            self._acknowledge(self._dialog, invite, body, now)
 
     def answer(self, body: bytes, headers: Headers, now: float) -> None:
         """Accept the INVITE or re-INVITE that waits for an answer; nothing if none waits."""
@@ -211,7 +219,10 @@ class Leg:
             return
         if response.status < 300:
             self._dialog.refresh_target(response)
-            self._acknowledge(self._dialog, request, b"", now)
+            if request.body or request is not self._reinvite:
+                self._repeat_ack(self._dialog, request, now)
+            else:
+                self._unacknowledged = request
         if request is not self._reinvite:
             return
         self._reinvite = None
@@ -234,6 +245,11 @@ class Leg:
                 self._core.describe(ack, body, peer, ack.uri)
             self._acks = {k: v for k, v in self._acks.items() if k[0] != key[0]} | {key: ack}
         self._core.transports.send(ack, peer)
+
+    def _repeat_ack(self, dialog: Dialog, invite: Request, now: float) -> None:
+        """ACK a 2xx, unless it is one whose offer still waits for the owner's answer."""
+        if invite is not self._unacknowledged:
+            self._acknowledge(dialog, invite, b"", now)
 
     def _send_in(self, dialog: Dialog, method: str, now: float) -> None:
         request = dialog.request(method, self._core.via())
