@@ -25,8 +25,10 @@ from onrecord.sip.uri import SipUri
 PCMU, PCMA, G729 = Codec(0, "PCMU", 8000), Codec(8, "PCMA", 8000), Codec(18, "G729", 8000)
 EVENTS = Codec(101, "telephone-event", 8000, fmtp="0-15")
 TO = SipUri.parse("sip:192.0.2.20:5070")
+NEXT = SipUri.parse("sip:192.0.2.21:5070")
 OFFER = sdp.build_offer(LocalAudio("192.0.2.1", 4000, (G729, PCMA, PCMU, EVENTS), 1))
 ANSWER = sdp.build_offer(LocalAudio("192.0.2.20", 6000, (PCMA, EVENTS), 2))
+THERE = TO.with_user("1000")
 OPENED = on.MediaOpened("media-1", ("198.51.100.1", 20000), ("198.51.100.1", 20002))
 OUTAGES: tuple[on.Outage, ...] = (
     "media_unavailable",
@@ -51,31 +53,42 @@ def request(number: str = "1000", body: bytes = OFFER) -> Request:
     return message
 
 
-def office(on_no_permit: OnNoPermit = "continue") -> Office:
+def office(on_no_permit: OnNoPermit = "continue", targets: int = 1) -> Office:
     """A worker with one recorded line, one unrecorded, and 112."""
     routes = Routes(
         frozenset({"192.0.2.1"}),
         (
-            Route("9", TO, record=False),
-            Route("1", TO, line="main", on_no_permit=on_no_permit),
+            Route("9", (TO,), record=False),
+            Route("1", (TO, NEXT)[:targets], line="main", on_no_permit=on_no_permit),
         ),
-        Emergency(frozenset({"112"}), ("", "9"), TO),
+        Emergency(frozenset({"112"}), ("", "9"), (TO,)),
     )
     return Office(routes, default_pack(), "signalling-1")
 
 
 def planned(
-    number: str = "1000", body: bytes = OFFER, on_no_permit: OnNoPermit = "continue"
+    number: str = "1000",
+    body: bytes = OFFER,
+    on_no_permit: OnNoPermit = "continue",
+    targets: int = 1,
 ) -> Plan | Refusal:
     """Route a call."""
-    return plan_call(office(on_no_permit), "x", request(number, body), date(2026, 11, 23), 7)
+    where = office(on_no_permit, targets)
+    return plan_call(where, "x", request(number, body), date(2026, 11, 23), 7)
 
 
 class Driver:
     """One call and everything that it asked for, with a clock of its own."""
 
-    def __init__(self, number: str = "1000", on_no_permit: OnNoPermit = "continue") -> None:
-        plan = planned(number, on_no_permit=on_no_permit)
+    def __init__(
+        self,
+        number: str = "1000",
+        on_no_permit: OnNoPermit = "continue",
+        *,
+        body: bytes = OFFER,
+        targets: int = 1,
+    ) -> None:
+        plan = planned(number, body, on_no_permit, targets)
         assert isinstance(plan, Plan)
         self.now = 0.0
         self.call = Call(plan)
@@ -115,7 +128,7 @@ STRAIGHT: tuple[on.Input, ...] = (
     OPENED,
     on.AgentAnswered(ANSWER),
     on.MediaUpdated(),
-    on.CallerAcknowledged(b""),
+    on.Acknowledged("caller", b""),
     on.NoticesGiven(("x:notice.given:caller:0", "x:notice.given:agent:0")),
     on.PermitGranted("grant"),
     on.GateOpened(),
@@ -206,9 +219,9 @@ def test_without_a_recorder_the_call_passes_through() -> None:
     """`continue`: the agent gets the caller's own offer and the caller the agent's answer."""
     driver = Driver()
     effects = driver.feed(on.Failed("media_unavailable"))
-    assert effects == [do.InviteAgent(OFFER), do.WatchRinging()]
+    assert effects == [do.InviteAgent(THERE, OFFER), do.WatchRinging()]
     assert driver.feed(on.AgentAnswered(b"theirs"))[0] == do.Answer("caller", b"theirs")
-    driver.feed(on.CallerAcknowledged(b""), on.HungUp("agent"))
+    driver.feed(on.Acknowledged("caller", b""), on.HungUp("agent"))
     ended = driver.facts()["call.ended"]
     assert (ended["gate"], ended["cause"], ended["answered"]) == (
         "media_unavailable",
@@ -252,7 +265,7 @@ def test_a_recorder_lost_before_the_answer_is_left_out() -> None:
     assert (reoffer.party, sdp.parse(reoffer.body)) == ("agent", sdp.parse(OFFER))
     assert b"o=- 7 2 IN IP4 198.51.100.1\r\n" in reoffer.body
     assert driver.feed(on.ReofferAnswered("agent", b"theirs"))[0] == do.Answer("caller", b"theirs")
-    driver.feed(on.CallerAcknowledged(b""), on.HungUp("caller"))
+    driver.feed(on.Acknowledged("caller", b""), on.HungUp("caller"))
     ended = driver.facts()["call.ended"]
     assert (ended["gate"], ended["answered"]) == ("media_unavailable", True)
     assert do.Announce not in driver.kinds()
@@ -360,11 +373,11 @@ def test_an_emergency_call_may_ring_for_ever() -> None:
 def test_calls_without_recording_ask_nobody(number: str, kind: str) -> None:
     """No policy, no recorder, no numbers; the description goes through as it is."""
     driver = Driver(number)
-    assert do.InviteAgent(OFFER) in driver.done
+    assert do.InviteAgent(TO.with_user(number), OFFER) in driver.done
     driver.feed(on.AgentRinging(183, "P", b"early"), on.AgentAnswered(b"theirs"))
     assert do.RingCaller(183, "P", b"early") in driver.done
     assert do.Answer("caller", b"theirs") in driver.done
-    driver.feed(on.CallerAcknowledged(b""), on.HungUp("caller"))
+    driver.feed(on.Acknowledged("caller", b""), on.HungUp("caller"))
     facts = driver.facts()
     assert list(facts) == ["call.started", "call.answered", "call.ended"]
     assert facts["call.started"]["kind"] == kind
@@ -381,8 +394,8 @@ def test_an_emergency_call_needs_no_readable_offer() -> None:
         call = Call(plan)
         call.begin(0.0)
         call.handle(on.AgentAnswered(b"offer"), 1.0)
-        acknowledged = call.handle(on.CallerAcknowledged(b"answer"), 2.0)
-        assert acknowledged == ([] if body else [do.AcknowledgeAgent(b"answer")])
+        acknowledged = call.handle(on.Acknowledged("caller", b"answer"), 2.0)
+        assert acknowledged == ([] if body else [do.Acknowledge("agent", b"answer")])
 
 
 def test_recorded_calls_have_sealed_numbers() -> None:
@@ -472,23 +485,27 @@ def test_failed_recording_follows_the_route() -> None:
     assert ends.facts()["call.ended"]["cause"] == "recording_failed"
 
 
-def test_reinvites_are_refused_unless_they_only_refresh() -> None:
-    """With a recorder between: a refresh gets the same answer again, a change gets 488."""
+def test_a_refresh_changes_nothing() -> None:
+    """With a recorder between: a refresh gets the same answer again, nonsense gets 488."""
     driver = Driver().until(Phase.RECORDING)
     (answer,) = [effect for effect in driver.done if isinstance(effect, do.Answer)]
     assert driver.feed(on.Reoffered("caller", OFFER)) == [do.Answer("caller", answer.body)]
-    hold = OFFER.replace(b"sendrecv", b"sendonly")
-    assert driver.feed(on.Reoffered("caller", hold)) == [do.Refuse("caller", 488)]
     assert driver.feed(on.Reoffered("agent", b"nonsense")) == [do.Refuse("agent", 488)]
 
 
 def test_reinvites_pass_through_without_a_recorder() -> None:
     """Offer to the other side, its answer or refusal back."""
     driver = Driver("112")
-    driver.feed(on.AgentAnswered(b"a"), on.CallerAcknowledged(b""))
+    driver.feed(on.AgentAnswered(b"a"), on.Acknowledged("caller", b""))
     assert driver.feed(on.Reoffered("caller", b"o")) == [do.Reoffer("agent", b"o")]
     assert driver.feed(on.ReofferAnswered("agent", b"b")) == [do.Answer("caller", b"b")]
-    assert driver.feed(on.ReofferRefused("agent", 491)) == [do.Refuse("caller", 491)]
+    driver.feed(on.Reoffered("agent", b"p"))
+    assert driver.feed(on.Reoffered("caller", b"q")) == [do.Refuse("caller", 491)]
+    assert driver.feed(on.ReofferRefused("caller", 488)) == [do.Refuse("agent", 488)]
+    assert driver.feed(on.Reoffered("caller", b"")) == [do.Reoffer("agent", b"")]
+    assert driver.feed(on.ReofferAnswered("agent", b"o")) == [do.Answer("caller", b"o")]
+    assert driver.feed(on.Acknowledged("caller", b"a")) == [do.Acknowledge("agent", b"a")]
+    assert driver.feed(on.Acknowledged("caller", b"")) == []
 
 
 def test_operator_ends_the_call() -> None:
@@ -514,6 +531,10 @@ HAPPENINGS: tuple[on.Input, ...] = (
     on.HungUp("caller"),
     on.HungUp("agent", is_lost=True),
     on.Reoffered("caller", OFFER),
+    on.Reoffered("agent", b""),
+    on.Reoffered("agent", ANSWER.replace(b"sendrecv", b"sendonly")),
+    on.Acknowledged("agent", ANSWER.replace(b"sendrecv", b"inactive")),
+    on.ReofferAnswered("caller", OFFER.replace(b"sendrecv", b"recvonly")),
     on.ReofferAnswered("agent", ANSWER),
     on.ReofferRefused("agent", 488),
     on.RangTooLong(),

@@ -153,4 +153,4 @@ def test_who_can_go_on() -> None:
     assert past_us.can_go_on
     assert not replace(past_us, is_over=True).can_go_on
     assert not replace(past_us, dialogs={"agent": dialog()}).can_go_on
-    assert past_us.plan().target == dialog().remote_target
+    assert past_us.plan().targets == (dialog().remote_target,)

@@ -61,6 +61,16 @@ def test_a_number_without_a_route_goes_nowhere(tmp_path: Path) -> None:
     assert load(tmp_path, MINIMAL.replace('prefix = ""', 'prefix = "1"')).find("2") is None
 
 
+def test_next_hops_are_tried_in_their_order(tmp_path: Path) -> None:
+    """One address, or a list; datagrams are taken from each of them."""
+    hops = 'to = ["sip:192.0.2.20:5070", "sip:192.0.2.21"]'
+    routes = load(tmp_path, MINIMAL.replace('to = "sip:192.0.2.20:5070"', hops))
+    found = routes.find("1000")
+    assert found is not None
+    assert [str(hop) for hop in found.to] == ["sip:192.0.2.20:5070", "sip:192.0.2.21"]
+    assert {"192.0.2.20", "192.0.2.21"} <= routes.sources
+
+
 def test_datagrams_are_taken_from_peers_and_targets(tmp_path: Path) -> None:
     """The PBX answers our calls, so its datagrams are read although it is no peer."""
     assert load(tmp_path, MINIMAL).sources == {"192.0.2.10", "192.0.2.20", "192.0.2.30"}
@@ -79,6 +89,7 @@ def test_datagrams_are_taken_from_peers_and_targets(tmp_path: Path) -> None:
         ('prefix = ""', 'prefix = ""\npurposes = ["fun"]', "route[0].purposes: write one of"),
         ("sip:192.0.2.20:5070", "192.0.2.20", "route[0].to"),
         ("sip:192.0.2.20:5070", "sip:192.0.2.20:99999", "route[0].to"),
+        ('"sip:192.0.2.20:5070"', "[]", "route[0].to: name one to 8 next hops"),
         ("sip:192.0.2.30", "sip:pbx.example", "emergency.to: write an IPv4 address"),
         ('numbers = ["112"]', "numbers = []", "emergency.numbers: name them"),
         ("[emergency]", "[emergencies]", "emergencies: unknown key"),

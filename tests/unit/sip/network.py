@@ -64,11 +64,11 @@ class Network:
         self._flying: list[tuple[float, int, bytes, Hop, Hop]] = []
         self._serial = count()
 
-    def invite(self, body: bytes = OFFER) -> LegId:
+    def invite(self, body: bytes = OFFER, *, silence: float | None = None) -> LegId:
         """Let `a` call `b`."""
         target = SipUri.parse(f"sip:1000@{CALLEE.sent_by}")
         caller = Address.parse(f'"Alice" <sip:alice@{CALLER.host}>')
-        return self.a.invite(Invitation(target, caller, body), self.now)
+        return self.a.invite(Invitation(target, caller, body, silence=silence), self.now)
 
     def run(self, seconds: float = 1.0) -> None:
         """Let time pass: deliver, fire timers, collect events, react to them."""

@@ -198,6 +198,34 @@ def test_ringing_call_does_not_time_out() -> None:
     assert not network.of("a", TimedOut)
 
 
+def test_a_silent_far_side_is_given_up_early() -> None:
+    """`silence`: whoever says nothing at all in time is left; what answers later is hung up."""
+    network = Network(lambda data, _n: [10.0 if data.startswith(b"INVITE") else DELAY])
+    answering(network)
+    leg = network.invite(silence=4.0)
+    network.run(5)
+    assert network.events["a"] == [TimedOut(leg, "response")]
+    network.run(60)
+    assert network.events["a"] == [TimedOut(leg, "response")]
+    assert network.of("b", Bye)
+    assert not network.b._core.legs
+
+
+def test_a_far_side_that_rings_is_not_silent() -> None:
+    """A phone may ring for minutes; one that rings after it was given up is cancelled."""
+    network = Network()
+    leg = network.invite(silence=4.0)
+    network.run(60)
+    assert not network.of("a", TimedOut)
+    network.a.cancel(leg, network.now)
+    network.run()
+    late = Network(lambda data, _n: [10.0 if data.startswith(b"INVITE") else DELAY])
+    late.invite(silence=4.0)
+    late.run(60)
+    assert late.of("b", Cancelled)
+    assert not late.b._core.legs
+
+
 def test_cancel_ends_an_unanswered_call() -> None:
     """Bug row 9: 200 to the CANCEL, 487 to the INVITE, and the 487 is ACKed."""
     network = Network()

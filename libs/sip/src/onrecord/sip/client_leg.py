@@ -22,7 +22,8 @@ class Invitation:
 
     The INVITE goes to the first of `destinations`, and to the next when one cannot be reached,
     stays silent or answers 503; by default to the target's own host, then an IP address. Without a
-    `body` the far side makes the offer. `headers` are added as they are.
+    `body` the far side makes the offer. `headers` are added as they are. `silence` is how many
+    seconds nobody at all may answer before `TimedOut`; without it timer B decides.
     """
 
     target: SipUri
@@ -32,6 +33,7 @@ class Invitation:
     destinations: tuple[Hop, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=())
     max_forwards: int = 70
+    silence: float | None = None
 
 
 class ClientLeg(Leg):
@@ -45,10 +47,12 @@ class ClientLeg(Leg):
         self._has_provisional = False
         self._is_cancelled = False
         self._cancel_sent = False
-        self.next_timer: float | None = None
+        silence = invitation.silence
+        self.next_timer: float | None = None if silence is None else now + silence
         self.armed_for: float | None = None
         core.legs[self.id] = self
         core.layer.send_request(self._invite, first, self, now, others)
+        core.layer.arm(self)
 
     def cancel(self, now: float) -> None:
         """Give up an unanswered call; the CANCEL waits for a first response (§9.1).
@@ -88,10 +92,17 @@ class ClientLeg(Leg):
             self._finish()
 
     def handle_timer(self, now: float) -> None:
-        """§9.1: a CANCEL was not followed by any final response within 64*T1."""
+        """Silence, or no final response within 64*T1 of a CANCEL (§9.1).
+
+        After silence the transaction goes on: what rings later is cancelled, what answers hung up.
+        """
         self.next_timer = None
         if self._dialog is None and not self.is_over:
-            self._core.layer.abandon(self._invite)
+            if self._cancel_sent:
+                self._core.layer.abandon(self._invite)
+            else:
+                self._core.layer.leave(self._invite)
+            self._is_cancelled = True
             self._core.events.append(TimedOut(self.id, "response"))
             self._finish()
 
@@ -111,6 +122,8 @@ class ClientLeg(Leg):
 
     def _on_provisional(self, response: Response, now: float) -> None:
         self._has_provisional = True
+        if not self._cancel_sent:
+            self.next_timer = None
         if self._is_cancelled:
             self._send_cancel(now)
         elif response.status > 100 and not self.is_over:

@@ -19,6 +19,7 @@ from onrecord.sip.hop import Hop
 from onrecord.sip.uri import SipUri
 
 OnNoPermit = Literal["continue", "refuse"]
+MAX_TARGETS = 8
 
 
 class RoutesError(ValueError):
@@ -29,11 +30,12 @@ class RoutesError(ValueError):
 class Route:
     """Where calls to numbers with this prefix go; `record` False passes them through untouched.
 
+    `to` are the next hops in the order tried: the next one when the last is out of service.
     `name` is the line, or the prefix where no line is named: it stands in the call's facts.
     """
 
     prefix: str
-    to: SipUri
+    to: tuple[SipUri, ...]
     record: bool = True
     line: str = ""
     on_no_permit: OnNoPermit = "continue"
@@ -53,7 +55,7 @@ class Emergency:
 
     numbers: frozenset[str]
     prefixes: tuple[str, ...]
-    to: SipUri
+    to: tuple[SipUri, ...]
 
     def matches(self, dialled: str) -> bool:
         """Whether the whole dialled number is one of ours, after at most one prefix."""
@@ -80,8 +82,8 @@ class Routes:
     @property
     def sources(self) -> frozenset[str]:
         """Every address that datagrams are taken from: peers, and where we send calls."""
-        targets = (*(route.to for route in self.routes), self.emergency.to)
-        return self.peers | {Hop.to(target).host for target in targets}
+        lists = (*(route.to for route in self.routes), self.emergency.to)
+        return self.peers | {Hop.to(target).host for targets in lists for target in targets}
 
 
 def load_routes(path: Path) -> Routes:
@@ -143,7 +145,7 @@ class _Reader:
             self._choice(f"{key}.purposes", purpose, sorted(PURPOSES))
         return Route(
             prefix=self._text(f"{key}.prefix", table.get("prefix")),
-            to=self._uri(f"{key}.to", table.get("to")),
+            to=self._targets(f"{key}.to", table.get("to")),
             record=record,
             line=self._text(f"{key}.line", table.get("line", "")),
             on_no_permit=on_no_permit,
@@ -160,7 +162,7 @@ class _Reader:
         return Emergency(
             numbers=numbers,
             prefixes=self._texts("emergency.prefixes", table.get("prefixes", [""])),
-            to=self._uri("emergency.to", table.get("to")),
+            to=self._targets("emergency.to", table.get("to")),
         )
 
     def _table(self, document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -188,6 +190,14 @@ class _Reader:
     def _choice(self, key: str, value: object, choices: list[str] | tuple[str, ...]) -> None:
         if value not in choices:
             raise self._fault(key, f"write one of {', '.join(choices)}")
+
+    def _targets(self, key: str, value: object) -> tuple[SipUri, ...]:
+        """One next hop, or a list of them."""
+        if not isinstance(value, list):
+            return (self._uri(key, value),)
+        if not 1 <= len(value) <= MAX_TARGETS:
+            raise self._fault(key, f"name one to {MAX_TARGETS} next hops")
+        return tuple(self._uri(key, item) for item in value)
 
     def _uri(self, key: str, value: object) -> SipUri:
         try:

@@ -46,7 +46,7 @@ class CallControlServicer(stubs.CallControlServicer):
         running = self._find(request.call_id)
         if request.cause not in _PAUSE_CAUSES:
             raise InvalidInput("bad_cause", f"cause is one of {', '.join(sorted(_PAUSE_CAUSES))}")
-        if running.call.phase is not Phase.RECORDING:
+        if running.call.phase not in (Phase.RECORDING, Phase.PAUSED):
             raise Refused("not_recording", f"the call is {running.state}")
         role = request.actor_role or "system"
         self._switchboard.happen(running, on.PauseAsked(request.cause, role, request.actor))

@@ -11,6 +11,9 @@ from onrecord.sip.client_leg import Invitation
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.hop import Hop
 
+SILENCE_SECONDS = 4.0
+"""How long a next hop may say nothing before the next one is tried (timer B would take 32 s)."""
+
 
 def carry_out(endpoint: Endpoint, running: RunningCall, effect: do.Effect, now: float) -> bool:
     """Give the endpoint the command that `effect` asks for; False when it is no SIP effect."""
@@ -22,10 +25,10 @@ def carry_out(endpoint: Endpoint, running: RunningCall, effect: do.Effect, now: 
             endpoint.answer(running.legs[party], body, now)
         case do.Refuse(party, status, reason):
             endpoint.reject(running.legs[party], status, now, reason=reason)
-        case do.InviteAgent(body):
-            running.legs["agent"] = _invite(endpoint, running, body, now)
-        case do.AcknowledgeAgent(body):
-            endpoint.acknowledge(running.legs["agent"], body, now)
+        case do.InviteAgent():
+            running.legs["agent"] = _invite(endpoint, running, effect, now)
+        case do.Acknowledge(party, body):
+            endpoint.acknowledge(running.legs[party], body, now)
         case do.Reoffer(party, body):
             endpoint.reinvite(running.legs[party], body, now)
         case do.HangUp(party):
@@ -43,8 +46,8 @@ def meaning(event: sip.Event, party: Party) -> on.Input | None:
     match event:
         case sip.Cancelled():
             return on.CallerCancelled()
-        case sip.Acked(_, body) if party == "caller":
-            return on.CallerAcknowledged(body)
+        case sip.Acked(_, body):
+            return on.Acknowledged(party, body)
         case sip.Bye():
             return on.HungUp(party)
         case sip.TimedOut():
@@ -72,13 +75,16 @@ def _agents_own(event: sip.Event) -> on.Input | None:
     return None
 
 
-def _invite(endpoint: Endpoint, running: RunningCall, body: bytes, now: float) -> sip.LegId:
+def _invite(
+    endpoint: Endpoint, running: RunningCall, effect: do.InviteAgent, now: float
+) -> sip.LegId:
     plan = running.call.plan
     invitation = Invitation(
-        target=plan.target,
+        target=effect.target,
         caller=plan.caller,
-        body=body,
-        destinations=(Hop.to(plan.target),),
+        body=effect.body,
+        destinations=(Hop.to(effect.target),),
+        silence=None if effect.is_last else SILENCE_SECONDS,
         headers=plan.headers,
         max_forwards=plan.max_forwards,
     )

@@ -203,12 +203,16 @@ class Switchboard:
         return plan
 
     def _carry_out(self, running: RunningCall, effects: list[do.Effect], now: float) -> None:
+        before = dict(running.legs)
         for effect in effects:
             if sip_side.carry_out(self._endpoint, running, effect, now):
                 continue
             if not self._work.carry_out(running, effect):
                 self._carry_out_here(running, effect)
         if running.id in self.calls:
+            for party, leg in before.items():
+                if running.legs[party] != leg:
+                    self._by_leg.pop(leg, None)
             for party, leg in running.legs.items():
                 self._by_leg[leg] = running, party
             self._kept.keep(self._snapshot(running))

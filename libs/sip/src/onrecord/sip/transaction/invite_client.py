@@ -47,6 +47,10 @@ class InviteClient(Machine):
             self._send(self._bytes)
         return False
 
+    def fall_silent(self) -> None:
+        """Repeat the INVITE no more; timer B goes on."""
+        self._retransmit_at = None
+
     def _while_open(self, response: Response, now: float) -> bool:
         if response.status < 200:
             self._wait(State.PROCEEDING, until=None)

@@ -155,6 +155,14 @@ class TransactionLayer:
         if found is not None:
             found.otherwise = ()
 
+    def leave(self, request: Request) -> None:
+        """Send an INVITE no more, and listen on: an answer may still come from where it went."""
+        found = self._clients.get(client_key(request.via.branch, request.method))
+        if found is not None and isinstance(found.machine, InviteClient):
+            found.otherwise = ()
+            found.machine.fall_silent()
+            self.arm(found.machine)
+
     def abandon(self, request: Request) -> None:
         """End an INVITE without an answer: its CANCEL was not followed by a final one (§9.1)."""
         found = self._clients.get(client_key(request.via.branch, request.method))

@@ -1,11 +1,11 @@
 """One call as a state machine: an input and `now` go in, effects come out.
 
-    OPENING ► DIALLING ► CONNECTING ► ANSWERING ► INFORMING ► PERMITTING ► GATING ► RECORDING
-                 │ no recorder             │          │           │           │      │ ▲ PAUSED
-                 └─ passed through ─► ANSWERING ─► UNRECORDED ◄───┴───────────┴──────┘
+    OPENING ► DIALLING ► CONNECTING ► ANSWERING ► the phases of `recording.py` ► OVER
+                 │ no recorder             │
+                 └─ passed through ─► ANSWERING ─► UNRECORDED
 
-Audio is kept in RECORDING only. Whatever a dependency does, the call reaches UNRECORDED
-(`on_no_permit` is `continue`) or its end (`refuse`), and `call.ended` says why.
+Whatever a dependency does, the call reaches UNRECORDED (`on_no_permit` is `continue`) or its end
+(`refuse`), and `call.ended` says why. What the parties agree about their media is `session.py`.
 """
 
 from __future__ import annotations
@@ -15,24 +15,21 @@ from typing import ClassVar
 
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
+from onrecord.signalling.domain.direct_session import DirectSession, other
 from onrecord.signalling.domain.inputs import Party
-from onrecord.signalling.domain.negotiation import (
-    agent_audio,
-    answer_to_caller,
-    direct_offer,
-    is_unchanged,
-    offer_to_agent,
-    voice_of,
-)
-from onrecord.signalling.domain.phase import BEFORE_ANSWER, BEFORE_GATE, Phase
+from onrecord.signalling.domain.negotiation import direct_offer, voice_of
+from onrecord.signalling.domain.phase import BEFORE_ANSWER, SETTLING, Phase
 from onrecord.signalling.domain.plan import PARTIES, Plan
-from onrecord.sip.sdp import Media, SdpError
+from onrecord.signalling.domain.recording import Recording
+from onrecord.signalling.domain.session import RecordedSession
+from onrecord.sip.sdp import SdpError
 
 _CAUSES = {
     404: "not_found", 408: "no_answer", 480: "no_answer", 486: "busy", 487: "no_answer",
     488: "not_acceptable", 600: "busy", 603: "declined", 604: "not_found",
 }  # fmt: skip
-_BAD_GATEWAY = 502
+_TIMEOUT, _BAD_GATEWAY = 408, 502
+_ROLES: dict[Party, str] = {"agent": "agent", "caller": "customer"}
 
 
 class Call:
@@ -40,29 +37,44 @@ class Call:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.phase = Phase.OPENING
-        self.gate = "not_asked"
         self.media_node = ""
-        self.passes_through = plan.audio is None
+        self._phase: Phase | None = Phase.OPENING
+        self._recording = Recording(plan, self._do)
+        self._session: RecordedSession | DirectSession = DirectSession()
         self._uses_media = False
-        self._dialled = False
-        self._media: on.MediaOpened | None = None
-        self._agent: Media | None = None
+        self._targets_tried = 0
         self._our_offer = b""
-        self._our_answer = b""
         self._answered_at: float | None = None
-        self._relied_on: tuple[str, ...] = ()
-        self._permits_asked = 0
-        self.objections = 0
         self._effects: list[do.Effect] = []
 
     @classmethod
     def resume(cls, plan: Plan, gate: str, objections: int, answered_at: float) -> Call:
         """Take on a call that passes through, answered at that time under another process."""
         call = cls(plan)
-        call.phase, call.gate, call.objections = Phase.UNRECORDED, gate, objections
-        call._dialled, call._answered_at = True, answered_at
+        call._phase = None
+        call._recording.gate, call._recording.objections = gate, objections
+        call._targets_tried, call._answered_at = 1, answered_at
         return call
+
+    @property
+    def phase(self) -> Phase:
+        """Where the call stands; once it is answered, where its recording does."""
+        return self._phase or self._recording.phase
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether the descriptions go past us, so that no recorder can be between."""
+        return isinstance(self._session, DirectSession) and not self._is_opening
+
+    @property
+    def gate(self) -> str:
+        """Whether the gate opened, or why it stayed shut."""
+        return self._recording.gate
+
+    @property
+    def objections(self) -> int:
+        """How often somebody objected."""
+        return self._recording.objections
 
     @property
     def gate_so_far(self) -> str:
@@ -89,8 +101,13 @@ class Call:
 
     def handle(self, happening: on.Input, now: float) -> list[do.Effect]:
         """Take an input in any phase; one that means nothing there changes nothing."""
-        if self.phase is not Phase.OVER and not self._handle_anywhere(happening, now):
-            self._STATES[self.phase](self, happening, now)
+        if not self._is_over and not self._handle_anywhere(happening, now):
+            if self._phase is not None:
+                self._STATES[self._phase](self, happening, now)
+            else:
+                self._recording.handle(happening)
+        if self._recording.must_end and not self._is_over:
+            self._end(self._recording.must_end, 200, now, PARTIES)
         return self._take_effects()
 
     # Inputs that mean the same in every phase
@@ -98,8 +115,8 @@ class Call:
     def _handle_anywhere(self, happening: on.Input, now: float) -> bool:
         match happening:
             case on.HungUp(party, is_lost) if self._answered_at is not None:
-                other: Party = "agent" if party == "caller" else "caller"
-                self._end(f"{party}_{'lost' if is_lost else 'hung_up'}", 200, now, (other,))
+                cause = f"{party}_{'lost' if is_lost else 'hung_up'}"
+                self._end(cause, 200, now, (other(party),))
             case on.HungUp(party):
                 self._give_up(480, f"{party}_hung_up", now)
             case on.CallerCancelled() if self.phase in BEFORE_ANSWER:
@@ -109,58 +126,43 @@ class Call:
             case on.HangUpAsked(cause):
                 self._end(cause, 200, now, PARTIES)
             case on.Objected(party, channel):
-                self._object(party, channel, now)
+                self._object(party, channel)
+            case on.ResumeAsked() if self._phase is not None:
+                self._recording.handle(happening)
             case on.Reoffered() | on.ReofferAnswered() | on.ReofferRefused() if self._is_settled:
                 self._renegotiate(happening)
-            case on.ResumeAsked() if self.phase is not Phase.PAUSED:
-                self._do(do.ResumeOutcome("not_paused"))
+            case on.Acknowledged() if self._phase is None:
+                self._renegotiate(happening)
             case _:
                 return False
         return True
 
-    def _object(self, party: Party, channel: str, now: float) -> None:
+    def _object(self, party: Party, channel: str) -> None:
         """Enter it and keep nothing from now on; one that comes early is heeded at the answer."""
-        self.objections += 1
         fields: dict[str, object] = {"party": party, "channel": channel, "effect": "stop"}
-        self._do(do.Enter("objection.made", fields, f"{party}:{self.objections - 1}"))
-        if self.phase in (Phase.RECORDING, Phase.PAUSED) or self._is_resuming:
-            self._do(do.StopMedia("objection"))
-            self._end_resuming("objection")
-            self.phase = Phase.UNRECORDED
-        elif self.phase in BEFORE_GATE:
-            self._do(do.StopMedia("objection"))
-            self._without_permit("permit_refused", now)
+        self._do(do.Enter("objection.made", fields, f"{party}:{self.objections}"))
+        self._recording.object()
 
-    def _renegotiate(
-        self, happening: on.Reoffered | on.ReofferAnswered | on.ReofferRefused
-    ) -> None:
-        """Pass a re-INVITE on where no recorder is between; else only a refresh is accepted."""
-        other: Party = "agent" if happening.party == "caller" else "caller"
-        match happening:
-            case on.ReofferAnswered(_, body):
-                self._do(do.Answer(other, body))
-            case on.ReofferRefused(_, status):
-                self._do(do.Refuse(other, status))
-            case on.Reoffered(party, body) if self.passes_through and body:
-                self._do(do.Reoffer(other, body))
-            case on.Reoffered(party, body):
-                known = self.plan.audio if party == "caller" else self._agent
-                ours = self._our_answer if party == "caller" else self._our_offer
-                if known is not None and ours and is_unchanged(body, known):
-                    self._do(do.Answer(party, ours))
-                else:
-                    self._do(do.Refuse(party, 488))
+    def _renegotiate(self, happening: on.Exchange) -> None:
+        """Take a step of an offer inside the call; who is put on hold by it is not kept."""
+        session, was_held = self._session, self._session.is_held
+        effects = session.handle(happening, may_change=self.phase not in SETTLING)
+        if isinstance(session, RecordedSession) and session.is_held and not was_held:
+            self._recording.hold(_ROLES[session.holder])
+        self._effects += effects
+        if was_held and not session.is_held:
+            self._recording.retrieve()
 
     # One function per phase
 
     def _in_opening(self, happening: on.Input, now: float) -> None:
         match happening:
             case on.MediaOpened() if self.plan.audio is not None:
-                self._media = happening
                 self.media_node = happening.node
-                session_id = self.plan.session_id
-                self._our_offer = offer_to_agent(self.plan.audio, happening.agent, session_id)
-                self._dial(self._our_offer)
+                plan = self.plan
+                session = RecordedSession(plan.offer, self.plan.audio, happening, plan.session_id)
+                self._session = session
+                self._dial(session.offer_to_agent)
             case on.Failed(outage):
                 self._without_media(outage, now)
 
@@ -174,27 +176,19 @@ class Call:
                     self._do(do.RingCaller(180, "", b""))
                 else:
                     self._do(do.RingCaller(status, reason, b""))
-            case on.AgentAnswered(body) if self.passes_through:
-                self._answer_caller(body, now)
             case on.AgentAnswered(body):
-                self._agree(body, now)
+                self._on_agent_answer(body, now)
             case on.AgentRefused(status, reason):
-                passable = 400 <= status <= 699 and status not in (401, 407)
-                status = status if passable else _BAD_GATEWAY
-                self._do(do.Refuse("caller", status, reason if passable else ""))
-                self._end(_CAUSES.get(status, "refused"), status, now)
+                self._on_agent_refusal(status, reason, now)
             case on.RangTooLong() if self.plan.kind != "emergency":
                 self._give_up(480, "no_answer", now)
 
     def _in_connecting(self, happening: on.Input, now: float) -> None:
         match happening:
-            case on.MediaUpdated() if self._agent is not None and self._media is not None:
-                ours, session_id = self._media.caller, self.plan.session_id
-                answer = answer_to_caller(self.plan.offer, self._agent, ours, session_id)
-                self._our_answer = answer
-                self._answer_caller(answer, now)
-            case on.Failed(outage) if not self.passes_through:
-                self._without_recorder(outage, now)
+            case on.MediaUpdated() if isinstance(self._session, RecordedSession):
+                self._answer_caller(self._session.answer_to_caller, now)
+            case on.Failed(outage) if isinstance(self._session, RecordedSession):
+                self._without_recorder(self._session, outage, now)
             case on.ReofferAnswered("agent", body):
                 self._answer_caller(body, now)
             case on.ReofferRefused("agent"):
@@ -204,60 +198,12 @@ class Call:
 
     def _in_answering(self, happening: on.Input, now: float) -> None:
         match happening:
-            case on.CallerAcknowledged(body) if self.passes_through:
-                if not self.plan.offer:
-                    self._do(do.AcknowledgeAgent(body))
-                self.phase = Phase.UNRECORDED
-            case on.CallerAcknowledged() if self.objections:
-                self._without_permit("permit_refused", now)
-            case on.CallerAcknowledged():
-                self.phase = Phase.INFORMING
-                self._do(do.Announce())
-
-    def _in_informing(self, happening: on.Input, now: float) -> None:
-        match happening:
-            case on.NoticesGiven(event_ids):
-                call = self.plan.call_id
-                own = ("call.started", "policy.decided", "call.answered")
-                self._relied_on = (*(f"{call}:{name}" for name in own), *event_ids)
-                self._ask_permit()
-            case on.Failed(outage):
-                self._without_permit(outage, now)
-
-    def _in_permitting(self, happening: on.Input, now: float) -> None:
-        match happening:
-            case on.PermitGranted(grant):
-                self.phase = Phase.GATING
-                self._do(do.OpenGate(grant))
-            case on.Failed(outage):
-                self._without_permit(outage, now)
-
-    def _in_gating(self, happening: on.Input, now: float) -> None:
-        match happening:
-            case on.GateOpened():
-                self._end_resuming("")
-                self.phase = Phase.RECORDING
-                self.gate = "opened"
-            case on.Failed(outage):
-                self._without_permit(outage, now)
-
-    def _in_recording(self, happening: on.Input, now: float) -> None:
-        match happening:
-            case on.PauseAsked(cause, role, actor):
-                self.phase = Phase.PAUSED
-                self._do(do.PauseMedia(cause, role, actor))
-            case on.RecordingFailed():
-                self._on_recording_failed(now)
-
-    def _in_paused(self, happening: on.Input, now: float) -> None:
-        match happening:
-            case on.ResumeAsked():
-                self._ask_permit()
-            case on.RecordingFailed():
-                self._on_recording_failed(now)
-
-    def _in_unrecorded(self, happening: on.Input, now: float) -> None:
-        """Nothing can open the gate any more: a late permit or notice changes nothing."""
+            case on.Acknowledged("caller", body):
+                self._phase = None
+                if isinstance(self._session, RecordedSession):
+                    self._recording.begin()
+                elif not self.plan.offer:
+                    self._do(do.Acknowledge("agent", body))
 
     # Steps
 
@@ -266,98 +212,89 @@ class Call:
         return self.plan.on_no_permit == "refuse"
 
     @property
-    def _is_settled(self) -> bool:
-        """Whether re-INVITEs are the parties' own: not while the agent is asked to go direct."""
-        return not (self.phase is Phase.CONNECTING and self.passes_through)
+    def _is_over(self) -> bool:
+        return self._phase is Phase.OVER
 
     @property
-    def _is_resuming(self) -> bool:
-        return self.gate == "opened" and self.phase in (Phase.PERMITTING, Phase.GATING)
+    def _is_opening(self) -> bool:
+        return self._phase is Phase.OPENING and self.plan.audio is not None
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether offers are the parties' own: not while the agent is asked to go direct."""
+        return not (self.phase is Phase.CONNECTING and self.passes_through)
 
     def _dial(self, offer: bytes) -> None:
-        self.phase = Phase.DIALLING
-        self._dialled = True
-        self._do(do.InviteAgent(offer))
+        self._phase = Phase.DIALLING
+        self._our_offer = offer
+        self._try_next_target()
         self._do(do.WatchRinging())
 
-    def _agree(self, body: bytes, now: float) -> None:
-        caller = self.plan.audio
+    def _try_next_target(self) -> None:
+        target = self.plan.targets[self._targets_tried]
+        self._targets_tried += 1
+        is_last = self._targets_tried == len(self.plan.targets)
+        self._do(do.InviteAgent(target, self._our_offer, is_last=is_last))
+
+    def _on_agent_answer(self, body: bytes, now: float) -> None:
+        if isinstance(self._session, DirectSession):
+            self._answer_caller(body, now)
+            return
         try:
-            agent = None if caller is None else agent_audio(body, caller)
+            update = self._session.agree(body)
         except SdpError:
-            agent = None
-        if agent is None:
             self._give_up(488, "not_acceptable", now)
             return
-        self._agent = agent
-        self.phase = Phase.CONNECTING
-        self._do(do.UpdateMedia(caller, agent, "unchanged", is_awaited=True))
+        self._phase = Phase.CONNECTING
+        self._do(update)
+
+    def _on_agent_refusal(self, status: int, reason: str, now: float) -> None:
+        is_outage = 500 <= status < 600 or status == _TIMEOUT
+        if is_outage and self._targets_tried < len(self.plan.targets):
+            self._try_next_target()
+            return
+        passable = 400 <= status <= 699 and status not in (401, 407)
+        status = status if passable else _BAD_GATEWAY
+        self._do(do.Refuse("caller", status, reason if passable else ""))
+        self._end(_CAUSES.get(status, "refused"), status, now)
 
     def _answer_caller(self, body: bytes, now: float) -> None:
-        self.phase = Phase.ANSWERING
+        self._phase = Phase.ANSWERING
         self._answered_at = now
-        codec = voice_of(self._agent) if self._agent is not None else None
+        session = self._session
+        codec = voice_of(session.agent) if isinstance(session, RecordedSession) else None
         legs = [{"party": p, "codec": codec.name} for p in PARTIES] if codec else []
         self._do(do.Answer("caller", body))
         self._do(do.Enter("call.answered", {"legs": legs, "media_node": self.media_node}))
 
-    def _ask_permit(self) -> None:
-        self.phase = Phase.PERMITTING
-        self._do(do.RequestPermit(self._permits_asked, self._relied_on))
-        self._permits_asked += 1
-
     def _without_media(self, outage: on.Outage, now: float) -> None:
         """Before dialling: the call passes through unrecorded, or is refused."""
-        self.gate = outage
+        self._recording.gate = outage
         if self._refuses:
             self._give_up(503 if outage == "media_unavailable" else 403, outage, now)
         else:
-            self.passes_through = True
             self._dial(self.plan.offer)
 
-    def _without_recorder(self, outage: on.Outage, now: float) -> None:
+    def _without_recorder(self, session: RecordedSession, outage: on.Outage, now: float) -> None:
         """The agent answered towards a recorder that is gone: offer it the caller's own media."""
-        self.gate = outage
+        self._recording.gate = outage
         if self._refuses:
             self._give_up(503, outage, now)
         else:
-            self.passes_through, self._agent = True, None
-            self._do(do.Reoffer("agent", direct_offer(self.plan.offer, self._our_offer)))
-
-    def _without_permit(self, outage: on.Outage, now: float) -> None:
-        """After the answer: the parties are joined unrecorded, or the call ends."""
-        if self._is_resuming:
-            self._end_resuming(outage)
-            self.phase = Phase.PAUSED
-            return
-        self.gate = outage
-        if self._refuses:
-            self._end("recording_refused", 200, now, PARTIES)
-        else:
-            self.phase = Phase.UNRECORDED
-            self._do(do.UpdateMedia(None, None, "now", is_awaited=False))
-
-    def _on_recording_failed(self, now: float) -> None:
-        if self._refuses:
-            self._end("recording_failed", 200, now, PARTIES)
-        else:
-            self.phase = Phase.UNRECORDED
-
-    def _end_resuming(self, reason: str) -> None:
-        if self._is_resuming:
-            self._do(do.ResumeOutcome(reason))
+            self._session = DirectSession()
+            self._do(do.Reoffer("agent", direct_offer(self.plan.offer, session.offer_to_agent)))
 
     def _give_up(self, status: int, cause: str, now: float) -> None:
         """End a call that the caller is still waiting on."""
         self._do(do.Refuse("caller", status))
-        self._end(cause, status, now, ("agent",) if self._dialled else ())
+        self._end(cause, status, now, () if self._phase is Phase.OPENING else ("agent",))
 
     def _end(self, cause: str, status: int, now: float, parties: tuple[Party, ...] = ()) -> None:
         for party in parties:
             self._do(do.HangUp(party))
         if self._uses_media:
             self._do(do.CloseMedia())
-        self._end_resuming("call_ended")
+        self._recording.end()
         answered = self._answered_at is not None
         talked = now - self._answered_at if self._answered_at is not None else 0.0
         fields: dict[str, object] = {
@@ -369,7 +306,7 @@ class Call:
         }
         self._do(do.Enter("call.ended", fields))
         self._do(do.Finish())
-        self.phase = Phase.OVER
+        self._phase = Phase.OVER
 
     def _do(self, effect: do.Effect) -> None:
         self._effects.append(effect)
@@ -383,10 +320,4 @@ class Call:
         Phase.DIALLING: _in_dialling,
         Phase.CONNECTING: _in_connecting,
         Phase.ANSWERING: _in_answering,
-        Phase.INFORMING: _in_informing,
-        Phase.PERMITTING: _in_permitting,
-        Phase.GATING: _in_gating,
-        Phase.RECORDING: _in_recording,
-        Phase.PAUSED: _in_paused,
-        Phase.UNRECORDED: _in_unrecorded,
     }

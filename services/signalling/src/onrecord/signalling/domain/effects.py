@@ -7,6 +7,7 @@ from typing import Literal
 
 from onrecord.signalling.domain.inputs import Party
 from onrecord.sip.sdp import Media
+from onrecord.sip.uri import SipUri
 
 FactType = Literal[
     "call.started", "policy.decided", "call.answered", "objection.made", "call.ended"
@@ -54,21 +55,27 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class InviteAgent:
-    """Call the agent's side with this offer; empty asks it for one."""
+    """Call the agent's side with this offer; empty asks it for one.
 
+    A target that is not the last is soon left for the next when it says nothing at all.
+    """
+
+    target: SipUri
     body: bytes
+    is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class AcknowledgeAgent:
-    """ACK the agent's offer with the caller's answer."""
+class Acknowledge:
+    """ACK a party's offer with this answer."""
 
+    party: Party
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Reoffer:
-    """Send a party a re-INVITE."""
+    """Make a party an offer inside the call; an empty body asks it for one."""
 
     party: Party
     body: bytes
@@ -164,7 +171,7 @@ Effect = (
     | Answer
     | Refuse
     | InviteAgent
-    | AcknowledgeAgent
+    | Acknowledge
     | Reoffer
     | HangUp
     | WatchRinging

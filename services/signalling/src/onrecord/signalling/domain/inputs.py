@@ -91,9 +91,10 @@ class CallerCancelled:
 
 
 @dataclass(frozen=True, slots=True)
-class CallerAcknowledged:
-    """The caller's ACK came; the call is up."""
+class Acknowledged:
+    """A party's ACK came; `body` is its answer where our 2xx carried the offer."""
 
+    party: Party
     body: bytes
 
 
@@ -107,7 +108,7 @@ class HungUp:
 
 @dataclass(frozen=True, slots=True)
 class Reoffered:
-    """A party sent a re-INVITE."""
+    """A party made an offer inside the call; an empty body asks us for one."""
 
     party: Party
     body: bytes
@@ -163,6 +164,9 @@ class HangUpAsked:
     cause: str = "operator"
 
 
+Exchange = Reoffered | ReofferAnswered | ReofferRefused | Acknowledged
+"""The steps of an offer and its answer inside the call."""
+
 Input = (
     MediaOpened
     | MediaUpdated
@@ -175,7 +179,7 @@ Input = (
     | AgentAnswered
     | AgentRefused
     | CallerCancelled
-    | CallerAcknowledged
+    | Acknowledged
     | HungUp
     | Reoffered
     | ReofferAnswered

@@ -55,7 +55,7 @@ class KeptCall:
             offer=b"",
             audio=None,
             decision=None,
-            target=agent.remote_target,
+            targets=(agent.remote_target,),
             caller=agent.local,
             headers=(),
             max_forwards=0,

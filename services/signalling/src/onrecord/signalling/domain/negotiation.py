@@ -7,20 +7,22 @@ then answered with what the agent took.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 from onrecord.sip import sdp
-from onrecord.sip.sdp import Codec, LocalAudio, Media, SdpError
+from onrecord.sip.sdp import Codec, Media, SdpError, SessionDescription
 
 VOICE = ("PCMU", "PCMA")
 _KEPT = (*VOICE, "telephone-event")
 _CLOCK_RATE = 8000
+_NOWHERE = ("0.0.0.0", "::")
 _ORIGIN = re.compile(rb"(?m)^o=(\S+ \S+) (\d+) ([^\r\n]*)")
 
 
 def caller_audio(offer: bytes) -> Media:
     """Return the caller's audio with the codecs that we relay; raise `SdpError` for none."""
-    return _with_voice(sdp.parse(offer).audio)
+    return _with_a_place(_with_voice(sdp.parse(offer).audio))
 
 
 def agent_audio(answer: bytes, caller: Media) -> Media:
@@ -28,18 +30,43 @@ def agent_audio(answer: bytes, caller: Media) -> Media:
     media = sdp.parse(answer).audio
     offered = {codec.payload_type for codec in caller.codecs}
     agreed = tuple(codec for codec in media.codecs if codec.payload_type in offered)
-    return _with_voice(replace(media, codecs=agreed))
+    return _with_a_place(_with_voice(replace(media, codecs=agreed)))
 
 
-def offer_to_agent(caller: Media, ours: tuple[str, int], session_id: int) -> bytes:
-    """Offer the agent what the caller can use, at the recorder's address for the agent."""
-    return sdp.build_offer(LocalAudio(*ours, caller.codecs, session_id, direction=caller.direction))
+def later_audio(body: bytes, known: Media) -> tuple[SessionDescription, Media]:
+    """Read what a party describes later in the call, with the voice codec that was agreed.
+
+    The codec stays as it is: the relay never transcodes and a stored unit has one. An address of
+    zeros is how RFC 2543 held a call (RFC 3264 §8.4): the direction then says so, and the place
+    stays the known one. Raises `SdpError` for no usable audio.
+    """
+    description = sdp.parse(body)
+    names = {codec.name for codec in known.codecs} | {"telephone-event"}
+    media = _with_voice(description.audio, names)
+    if media.address in _NOWHERE:
+        held = "sendonly" if media.direction in ("sendrecv", "sendonly") else "inactive"
+        media = replace(media, address=known.address, port=known.port, direction=held)
+    return description, media
 
 
-def answer_to_caller(offer: bytes, agent: Media, ours: tuple[str, int], session_id: int) -> bytes:
-    """Answer the caller with what the agent took, at the recorder's address for the caller."""
-    local = LocalAudio(*ours, agent.codecs, session_id, direction=agent.direction)
-    return sdp.build_answer(sdp.parse(offer), local)
+def later_answer(body: bytes, offered: Media, known: Media) -> tuple[SessionDescription, Media]:
+    """Read a party's answer to a later offer. Raises `SdpError` for no format of the offer."""
+    description, media = later_audio(body, replace(known, codecs=offered.codecs))
+    types = {codec.payload_type for codec in offered.codecs}
+    agreed = tuple(codec for codec in media.codecs if codec.payload_type in types)
+    return description, _with_voice(replace(media, codecs=agreed))
+
+
+def answered_direction(offered: str, other: str) -> str:
+    """What we answer to a party that offered one direction, when the far side took another.
+
+    RFC 3264 §6.1: an answer never sends what the offer does not receive, nor the reverse.
+    """
+    sends = offered in ("sendrecv", "recvonly") and other in ("sendrecv", "sendonly")
+    receives = offered in ("sendrecv", "sendonly") and other in ("sendrecv", "recvonly")
+    return {(True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly"}.get(
+        (sends, receives), "inactive"
+    )
 
 
 def direct_offer(offer: bytes, before: bytes) -> bytes:
@@ -57,30 +84,32 @@ def voice_of(media: Media) -> Codec | None:
     return next((codec for codec in media.codecs if codec.name in VOICE), None)
 
 
-def is_unchanged(body: bytes, known: Media) -> bool:
-    """Whether a re-INVITE asks for nothing new (a session refresh, RFC 4028 §7.4)."""
-    try:
-        media = sdp.parse(body).audio
-    except SdpError:
-        return False
-    same_place = (media.address, media.port) == (known.address, known.port)
+def has_the_same_formats(media: Media, known: Media) -> bool:
+    """Whether a later description still has every format that was agreed, and the direction."""
     types = {codec.payload_type for codec in media.codecs}
-    return (
-        same_place
-        and media.direction == known.direction
-        and types >= {codec.payload_type for codec in known.codecs}
-    )
+    return media.direction == known.direction and types >= {
+        codec.payload_type for codec in known.codecs
+    }
 
 
-def _with_voice(media: Media) -> Media:
+def has_the_same_place(media: Media, known: Media) -> bool:
+    """Whether a party still receives where it did."""
+    return (media.address, media.port) == (known.address, known.port)
+
+
+def _with_voice(media: Media, names: Iterable[str] = _KEPT) -> Media:
     usable = tuple(
         codec
-        for codec in sdp.usable_codecs(media, _KEPT)
+        for codec in sdp.usable_codecs(media, names)
         if codec.clock_rate == _CLOCK_RATE and codec.channels == 1
     )
     media = replace(media, codecs=usable)
     if voice_of(media) is None:
         raise SdpError("no_common_codec", f"no codec of {', '.join(VOICE)}")
-    if media.address == "0.0.0.0":  # how RFC 2543 held a call
+    return media
+
+
+def _with_a_place(media: Media) -> Media:
+    if media.address in _NOWHERE:
         raise SdpError("on_hold", "a call cannot begin on hold")
     return media

@@ -22,4 +22,6 @@ class Phase(Enum):
 
 
 BEFORE_ANSWER = frozenset({Phase.OPENING, Phase.DIALLING, Phase.CONNECTING})
+SETTLING = frozenset({Phase.CONNECTING, Phase.ANSWERING, Phase.INFORMING})
+"""While the parties are being joined and told, nothing about their media may change."""
 BEFORE_GATE = frozenset({Phase.INFORMING, Phase.PERMITTING, Phase.GATING})

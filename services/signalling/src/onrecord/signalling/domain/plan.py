@@ -54,7 +54,7 @@ class Plan:
     offer: bytes
     audio: Media | None
     decision: Decision | None
-    target: SipUri
+    targets: tuple[SipUri, ...]
     caller: Address
     headers: tuple[tuple[str, str], ...]
     max_forwards: int
@@ -111,7 +111,7 @@ def plan_call(
         offer=request.body,
         audio=audio,
         decision=decision,
-        target=rule.to if rule.to.user else rule.to.with_user(request.uri.user),
+        targets=tuple(to if to.user else to.with_user(request.uri.user) for to in rule.to),
         caller=request.from_,
         headers=tuple((n, v) for n in PASSED_ON for v in request.headers.fields(n)),
         max_forwards=request.max_forwards - 1,

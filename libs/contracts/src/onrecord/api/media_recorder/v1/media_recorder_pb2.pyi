@@ -486,7 +486,7 @@ class PauseRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     cause: _builtins.str
-    """Closed slug: card_data, agent_request, other."""
+    """Closed slug: card_data, agent_request, other; hold: a party waits."""
     actor_role: _builtins.str
     """customer, agent, supervisor or system; and who it was (kept sealed)."""
     actor: _builtins.str
