@@ -343,3 +343,14 @@ def test_a_notice_that_the_network_refused_was_not_given() -> None:
     assert bench.hear("caller", 11) is None
     assert bench.kept("caller") == []
     assert not bench.engine.call("c1").bridged
+
+
+def test_a_packet_that_the_network_doubled_is_kept_once() -> None:
+    """At once or late, in whatever order: each packet is captured once, and still relayed."""
+    bench = Bench()
+    bench.play("caller")
+    bench.play("agent")
+    for number in (65535, 65535, 65537, 65536, 65537, 65535, 65536, 65538):
+        assert bench.hear("caller", number) is not None
+    assert bench.kept("caller") == [65535, 65537, 65536, 65538]
+    assert bench.engine.flow("c1", "caller").counters.duplicate == 4

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from onrecord.rtp.sequence import MAX_MISORDER, SequenceTracker
+from onrecord.rtp.sequence import MAX_MISORDER, DuplicateWindow, SequenceTracker
 
 
 @given(
@@ -28,3 +28,22 @@ def test_restarted_sender_goes_on_upwards() -> None:
 def test_packet_before_the_first_across_the_wrap_has_no_number() -> None:
     """What was sent before the first packet, before the wrap, would be negative."""
     assert SequenceTracker(2).extend(65535) is None
+
+
+@given(st.lists(st.integers(0, 70_000), max_size=60), st.integers(0, MAX_MISORDER))
+def test_a_packet_is_new_once(jumps: list[int], late: int) -> None:
+    """Over wraps, jumps and reordering, each packet is new when it comes first and never again."""
+    window, sent = DuplicateWindow(), 65_000
+    for jump in jumps:
+        sent += max(jump, late + 1)
+        for number in (sent, sent - late) if late else (sent,):
+            assert window.is_new(number, number * 160 % 2**32)
+        assert not window.is_new(sent, sent * 160 % 2**32)
+        assert not window.is_new(sent - late, (sent - late) * 160 % 2**32)
+
+
+def test_a_sender_that_starts_anew_is_no_duplicate_of_itself() -> None:
+    """The same numbers with other timestamps are other audio."""
+    window = DuplicateWindow()
+    assert [window.is_new(n, 160 * n) for n in (5, 6, 6)] == [True, True, False]
+    assert [window.is_new(n, 160 * n + 77) for n in (5, 6, 6)] == [True, True, False]

@@ -7,12 +7,16 @@ higher if need be, instead of discarding the packet and waiting for a second one
 never fall because a sender started anew.
 """
 
+from array import array
 from typing import Final
 
 # The appendix has 100 (2 s of 20 ms packets); packets later than that still belong where they were
 # sent.
 MAX_MISORDER: Final = 1000
 _CYCLE = 1 << 16
+# As many numbers as `SequenceTracker` can give again: a power of two above `MAX_MISORDER`.
+_WINDOW = 1024
+_NEVER = (1 << 64) - 1
 
 
 class SequenceTracker:
@@ -35,3 +39,25 @@ class SequenceTracker:
             return extended if extended >= 0 else None
         self.highest += ahead
         return self.highest
+
+
+class DuplicateWindow:
+    """Tells a packet of one SSRC that arrives again, however the network doubled it.
+
+    It is the same when number and timestamp are: a sender that starts anew at a number of a moment
+    ago is not taken for its own echo. Whatever `SequenceTracker` takes as late is remembered.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing seen; takes 8 KiB."""
+        self._seen = array("Q", [_NEVER]) * _WINDOW
+
+    def is_new(self, sequence: int, timestamp: int) -> bool:
+        """Say whether a packet is seen for the first time; `sequence` is extended."""
+        place = sequence % _WINDOW
+        # 32 bits of the number: the same place holds another one after 1024 packets.
+        packet = (sequence & 0xFFFFFFFF) << 32 | timestamp
+        if self._seen[place] == packet:
+            return False
+        self._seen[place] = packet
+        return True

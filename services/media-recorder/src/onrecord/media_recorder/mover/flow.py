@@ -11,7 +11,7 @@ from onrecord.media_recorder.mover.playback import Playback
 from onrecord.media_recorder.mover.source import Address, SourceCheck
 from onrecord.rtp.dtmf import DigitCollector
 from onrecord.rtp.packet import Packet
-from onrecord.rtp.sequence import SequenceTracker
+from onrecord.rtp.sequence import DuplicateWindow, SequenceTracker
 from onrecord.rtp.stream import OutboundStream, Sent
 
 # RFC 3389: comfort noise belongs to the audio and may come with any codec at 8 kHz.
@@ -35,6 +35,7 @@ class Counters:
     before_bridge: int = 0
     while_playing: int = 0
     late: int = 0
+    duplicate: int = 0
     ring_full: int = 0
 
 
@@ -62,6 +63,7 @@ class Flow:
     counters: Counters = field(default_factory=Counters)
     digits: DigitCollector = field(default_factory=DigitCollector)
     trackers: dict[int, SequenceTracker] = field(default_factory=dict)
+    windows: dict[int, DuplicateWindow] = field(default_factory=dict)
     floors: dict[int, int] = field(default_factory=dict)
     before_notice: frozenset[int] = frozenset()
 
@@ -82,16 +84,26 @@ class Flow:
         return packet.payload_type in (self.audio, self.telephone_event, COMFORT_NOISE)
 
     def note(self, packet: Packet, arrival_ns: int) -> int | None:
-        """Count an accepted packet; give its extended number, None if it can have none."""
+        """Count an accepted packet; give its extended number.
+
+        None if it can have none, or came before: a duplicate is relayed, but not kept twice.
+        """
         self.counters.received += 1
         self.last_arrival_ns = arrival_ns
         tracker = self.trackers.get(packet.ssrc)
         if tracker is None:
             if len(self.trackers) == MAX_SOURCES:
-                del self.trackers[next(iter(self.trackers))]
+                oldest = next(iter(self.trackers))
+                del self.trackers[oldest], self.windows[oldest]
             tracker = self.trackers[packet.ssrc] = SequenceTracker(packet.sequence)
+            self.windows[packet.ssrc] = DuplicateWindow()
         extended = tracker.extend(packet.sequence)
-        if extended is not None and extended == tracker.highest:
+        if extended is None:
+            return None
+        if not self.windows[packet.ssrc].is_new(extended, packet.timestamp):
+            self.counters.duplicate += 1
+            return None
+        if extended == tracker.highest:
             self.received = Position(packet.ssrc, extended, packet.timestamp)
         return extended
 
