@@ -1,11 +1,13 @@
 """The journal keeps every record whose append returned, whatever happened to the file's end."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onrecord.platform import journal as journal_module
 from onrecord.platform.errors import Overloaded
 from onrecord.platform.journal import Journal, read_key
 
@@ -79,6 +81,45 @@ def test_a_full_journal_pushes_back(tmp_path: Path) -> None:
     journal.acknowledge(first)
     journal.append(b"c")
     assert records(journal) == [b"b", b"c"]
+
+
+def test_a_sync_and_a_compaction_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is given up while another thread syncs it is still its own file there."""
+    monkeypatch.setattr(journal_module, "COMPACT_BYTES", 100)
+    journal = Journal(tmp_path / "j", KEY)
+    waiting = journal.append(b"x" * 200)
+    fdatasync, synced = os.fdatasync, []
+
+    def compacted_meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        journal.acknowledge(waiting)
+        synced.append(os.fstat(descriptor).st_size)
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", compacted_meanwhile)
+    journal.sync()
+    assert synced[0] > 200
+    assert (tmp_path / "j").stat().st_size < 100
+
+
+def test_a_compaction_that_fails_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without room for a new file the old one goes on, and a reopened journal has its records."""
+    monkeypatch.setattr(journal_module, "COMPACT_BYTES", 100)
+    journal = Journal(tmp_path / "j", KEY)
+    waiting = journal.append(b"x" * 200)
+
+    def no_room(_descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fdatasync", no_room)
+        journal.acknowledge(waiting)
+    journal.append(b"later")
+    assert records(Journal(tmp_path / "j", KEY)) == [b"later"]
 
 
 @given(st.binary(max_size=400))

@@ -12,8 +12,10 @@ salt: so no nonce is used twice, and no acknowledged record stays.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -30,6 +32,37 @@ MAX_RECORD = 1 << 20
 COMPACT_BYTES = 4 << 20
 
 
+class _File:
+    """A journal's file being written; `descriptor` is its owner's to close."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        path.unlink(missing_ok=True)
+        salt = os.urandom(SALT)
+        self.path = path
+        self.size = len(MAGIC) + SALT
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._aead = _cipher(key, salt)
+        self._ordinal = 0
+        os.write(self.descriptor, MAGIC + salt)
+
+    def write(self, plaintext: bytes) -> None:
+        """Add a frame. Raises OSError, and then nothing was added."""
+        sealed = self._aead.encrypt(self._ordinal.to_bytes(12, "big"), plaintext, None)
+        frame = FRAME.pack(len(sealed), zlib.crc32(sealed)) + sealed
+        written = os.write(self.descriptor, frame)
+        if written != len(frame):
+            # A torn frame must not be followed by whole ones: they could not be read.
+            os.ftruncate(self.descriptor, self.size)
+            raise OSError(f"{self.path}: only {written} of {len(frame)} bytes fit on the disk")
+        self._ordinal += 1
+        self.size += len(frame)
+
+
+def _cipher(key: bytes, salt: bytes) -> AESGCM:
+    kdf = HKDF(hashes.SHA256(), 32, salt, b"onrecord journal v1")
+    return AESGCM(kdf.derive(key))
+
+
 class Journal:
     """Records in the order appended, each pending until it is acknowledged.
 
@@ -43,12 +76,15 @@ class Journal:
         self._limit = limit
         self._next = 0
         self._pending: dict[int, bytes] = {}
+        # Held while one file takes another's place, never while the disk is waited for.
+        self._changing = threading.Lock()
         self.torn_bytes = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         for record in self._read():
             self._pending[self._next] = record
             self._next += 1
-        self._rewrite()
+        self._file = self._fresh_file()
+        self._sync_folder()
 
     def append(self, record: bytes) -> int:
         """Write a record and return its position. Raises Overloaded, OSError, ValueError."""
@@ -57,7 +93,7 @@ class Journal:
         if len(self._pending) >= self._limit:
             raise Overloaded("journal_full", f"{self._limit} records wait in {self._path.name}")
         position = self._next
-        self._write(b"R" + record)
+        self._file.write(b"R" + record)
         self._next += 1
         self._pending[position] = record
         return position
@@ -66,10 +102,11 @@ class Journal:
         """Mark a record as taken care of; harmless when it is already."""
         if self._pending.pop(position, None) is None:
             return
-        self._write(b"A" + struct.pack(">Q", position))
-        if self._size > COMPACT_BYTES and not self._pending:
-            self._next = 0
-            self._rewrite()
+        self._file.write(b"A" + struct.pack(">Q", position))
+        if self._file.size > COMPACT_BYTES and not self._pending:
+            # A disk too full for a new file: the old one goes on, and this is tried again.
+            with contextlib.suppress(OSError):
+                self._compact()
 
     def pending(self) -> list[tuple[int, bytes]]:
         """Records not acknowledged, in the order written."""
@@ -79,49 +116,51 @@ class Journal:
         return len(self._pending)
 
     def sync(self) -> None:
-        """Force what was written to the disk; blocks for milliseconds."""
-        os.fdatasync(self._fd)
+        """Force what was written to the disk; blocks for milliseconds.
+
+        May be called from another thread: a compaction that closes the file meanwhile has brought
+        to the disk whatever this was to bring there.
+        """
+        with self._changing:
+            descriptor = os.dup(self._file.descriptor)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Sync and close; pending records stay for the next opening."""
         self.sync()
-        os.close(self._fd)
+        os.close(self._file.descriptor)
 
-    def _cipher(self, salt: bytes) -> AESGCM:
-        kdf = HKDF(hashes.SHA256(), 32, salt, b"onrecord journal v1")
-        return AESGCM(kdf.derive(self._key))
+    def _compact(self) -> None:
+        """Go over to a new file, as nothing is pending. Raises OSError."""
+        fresh = self._fresh_file()
+        with self._changing:
+            previous, self._file = self._file, fresh
+        self._next = 0
+        os.close(previous.descriptor)
+        self._sync_folder()
 
-    def _write(self, plaintext: bytes) -> None:
-        sealed = self._aead.encrypt(self._ordinal.to_bytes(12, "big"), plaintext, None)
-        frame = FRAME.pack(len(sealed), zlib.crc32(sealed)) + sealed
-        written = os.write(self._fd, frame)
-        if written != len(frame):
-            # A torn frame must not be followed by whole ones: they could not be read.
-            os.ftruncate(self._fd, self._size)
-            raise OSError(f"{self._path}: only {written} of {len(frame)} bytes fit on the disk")
-        self._ordinal += 1
-        self._size += len(frame)
+    def _fresh_file(self) -> _File:
+        """Put a file that holds what is pending in the old one's place."""
+        fresh = _File(self._path.with_suffix(".new"), self._key)
+        try:
+            for record in self._pending.values():
+                fresh.write(b"R" + record)
+            os.fdatasync(fresh.descriptor)
+            fresh.path.replace(self._path)
+        except OSError:
+            os.close(fresh.descriptor)
+            raise
+        return fresh
 
-    def _rewrite(self) -> None:
-        fresh = self._path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        previous = getattr(self, "_fd", None)
-        salt = os.urandom(SALT)
-        self._fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        os.write(self._fd, MAGIC + salt)
-        self._aead, self._ordinal, self._size = self._cipher(salt), 0, len(MAGIC) + SALT
-        # Positions are renumbered to the order in the file: `A` frames name them.
-        self._pending = dict(enumerate(self._pending.values()))
-        self._next = len(self._pending)
-        for record in self._pending.values():
-            self._write(b"R" + record)
-        os.fdatasync(self._fd)
-        fresh.replace(self._path)
+    def _sync_folder(self) -> None:
         folder = os.open(self._path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
-        if previous is not None:
-            os.close(previous)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _read(self) -> list[bytes]:
         if not self._path.exists():
@@ -130,7 +169,7 @@ class Journal:
         head = len(MAGIC) + SALT
         if len(data) < head or data[: len(MAGIC)] != MAGIC:
             raise OSError(f"{self._path} is not a journal; move it away to start without it")
-        aead = self._cipher(data[len(MAGIC) : head])
+        aead = _cipher(self._key, data[len(MAGIC) : head])
         records: dict[int, bytes] = {}
         position = ordinal = 0
         offset = head
