@@ -120,6 +120,23 @@ async def test_a_refused_fact_does_not_hold_up_the_others(
     await writer.drained("c1", 10)
     assert ledger.ids == [fact(n).event_id for n in (0, 1, 3, 4, 5)]
     assert writer.refused == 1
+    assert [n for n in range(6) if writer.was_refused(fact(n).event_id)] == [2]
+
+
+async def test_a_fact_that_is_taken_after_all_is_not_refused(
+    door: tuple[Door, str], writer_of: Callable[[str], FactWriter]
+) -> None:
+    """Recorded again when the ledger has been mended, a fact counts as it was answered last."""
+    ledger, address = door
+    ledger.refuse = {fact(0).event_id}
+    writer = writer_of(address)
+    writer.record(fact(0))
+    await writer.drained("c1", 10)
+    ledger.refuse.clear()
+    writer.record(fact(0))
+    await writer.drained("c1", 10)
+    assert ledger.ids == [fact(0).event_id]
+    assert not writer.was_refused(fact(0).event_id)
 
 
 async def test_waiting_for_a_dead_ledger_has_an_end(

@@ -83,9 +83,7 @@ class World:
         """Let another writer take over, as it does after SIGKILL."""
         self.writer()
         await self.recorder._take_over(self)  # type: ignore[arg-type]
-        for call in self.recorder.calls.values():
-            if call.open_permit is not None:
-                await self.recorder.key_supply.fetch(call.open_permit)
+        await self.recorder.key_supply.refill()
         self.recorder.drain()
 
     async def command(self, do: str, **arguments: Any) -> dict[str, Any]:

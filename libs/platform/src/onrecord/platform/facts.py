@@ -26,6 +26,8 @@ log = get_logger()
 BATCH = 50
 APPEND_TIMEOUT = 5.0
 SYNC_SECONDS = 0.2
+MAX_REFUSED = 1000
+"""Refused facts that are remembered by name; whoever asks does so as soon as they are drained."""
 
 
 def to_wire(event: Event) -> pb.Event:
@@ -69,7 +71,7 @@ class FactWriter:
 
     Call set-up never waits for the ledger; whoever needs a call's facts committed awaits `drained`.
     A fact that the ledger refuses for good is logged as an error, counted and given up: it would
-    hold up all that follow.
+    hold up all that follow. Whoever is to act on a fact being in the log asks `was_refused`.
     """
 
     def __init__(self, journal: Journal, ledger: rpc.LedgerAsyncStub) -> None:
@@ -82,6 +84,7 @@ class FactWriter:
         self._wake = asyncio.Event()
         self._batch_size = BATCH
         self.refused = 0
+        self._refused: dict[str, None] = {}
         for position, record in journal.pending():
             self._enqueue(position, _from_journal(record))
 
@@ -95,10 +98,14 @@ class FactWriter:
         self._enqueue(self._journal.append(_to_journal(traced)), traced)
 
     async def drained(self, call: str, timeout: float) -> None:
-        """Wait until the ledger has all facts of this call. Raises TimeoutError."""
+        """Wait until the ledger took or refused all facts of this call. Raises TimeoutError."""
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: not self._open_calls[call])
             del self._open_calls[call]
+
+    def was_refused(self, event_id: str) -> bool:
+        """Say whether the ledger refused this fact for good, when it was recorded last."""
+        return event_id in self._refused
 
     async def run(self) -> None:
         """Bring facts to the ledger until cancelled."""
@@ -140,11 +147,20 @@ class FactWriter:
                     # One of them is refused: singly, the others do not suffer for it.
                     self._batch_size = 1
                     return True
-                self.refused += 1
-                log.error("fact refused", event_id=oldest.event_id, why=error.details())
+                self._note_refusal(oldest, str(error.details()))
+            else:
+                for _, event in batch:
+                    self._refused.pop(event.event_id, None)
         self._batch_size = BATCH
         await self._acknowledge(batch)
         return True
+
+    def _note_refusal(self, event: Event, why: str) -> None:
+        self.refused += 1
+        self._refused[event.event_id] = None
+        if len(self._refused) > MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        log.error("fact refused", event_id=event.event_id, why=why)
 
     async def _acknowledge(self, batch: Sequence[tuple[int, Event]]) -> None:
         for position, event in batch:

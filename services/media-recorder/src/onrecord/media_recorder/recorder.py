@@ -75,6 +75,7 @@ class Recorder:
         self._recovered = False
         self._plays: dict[tuple[str, str, str], asyncio.Future[Json]] = {}
         self.key_supply = KeySupply(keys, self.calls)
+        self.key_supply.on_refused = self._keys_refused
         storing.known_key = self.key_supply.known
         storing.on_done = self._forget
 
@@ -212,6 +213,11 @@ class Recorder:
         self._undecided.pop(call.call, None)
         self.record_fact(call.call, RecordingFailed(cause=cause))
         self.watchers.tell(call.call, News("", "failed", cause=cause))
+
+    def _keys_refused(self, call: CallRecording, why: str) -> None:
+        """Give up a call that waits for a key it will not get: the ring's tail waits with it."""
+        self.fail(call, "keys_refused", why)
+        self._settle(call)
 
     def record_fact(self, call: str, fact: Fact, discriminator: str = "") -> None:
         """Journal a fact of a call, in the call's trace; it reaches the ledger in its turn."""

@@ -28,8 +28,6 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 log = get_logger()
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Media"].full_name
-# Calls stored at once: an object put waits for the network, sealing is short.
-STORERS = 4
 
 
 def build(settings: RecorderSettings, chassis: Chassis) -> Service:
@@ -58,7 +56,7 @@ def build(settings: RecorderSettings, chassis: Chassis) -> Service:
     address = settings.media_advertise or settings.grpc_listen
     servicer = MediaServicer(operations, recorder.watchers, settings.node, address)
     memory_locked = lock_process()
-    _observe(recorder, facts, memory_locked=memory_locked)
+    _observe(recorder, storing, facts, memory_locked=memory_locked)
 
     async def end_watching() -> None:
         # Or the door would wait for streams that end with their calls only.
@@ -82,7 +80,7 @@ def build(settings: RecorderSettings, chassis: Chassis) -> Service:
             end_watching,
             facts.run,
             facts.run_sync,
-            *[storing.run] * STORERS,
+            storing.run,
         ],
         ready=lambda: _reasons(recorder, settings.spool),
         stop=stop,
@@ -101,7 +99,9 @@ def _reasons(recorder: Recorder, spool: Path) -> list[str]:
     return reasons
 
 
-def _observe(recorder: Recorder, facts: FactWriter, *, memory_locked: bool) -> None:
+def _observe(
+    recorder: Recorder, storing: Storing, facts: FactWriter, *, memory_locked: bool
+) -> None:
     """Offer as metrics what an operator must see, and say so once if memory is not locked."""
     if not memory_locked:
         # Not a reason to refuse calls: audio that waits for a permit could be swapped out.
@@ -120,6 +120,12 @@ def _observe(recorder: Recorder, facts: FactWriter, *, memory_locked: bool) -> N
     )
     watch("onrecord_media_calls", "calls open at the recorder", lambda: len(recorder.calls))
     watch("onrecord_media_facts_waiting", "facts not acknowledged", lambda: len(facts))
+    watch("onrecord_media_facts_refused", "facts that the ledger refused", lambda: facts.refused)
+    watch(
+        "onrecord_media_calls_kept",
+        "calls whose audio stays in the spool, as storing it failed",
+        lambda: len(storing.kept),
+    )
     watch(
         "onrecord_media_ring_damaged",
         "times that the ring could not be read",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import threading
 import zlib
@@ -44,10 +45,16 @@ _U32 = struct.Struct(">I")
 _FRAME = struct.Struct(">IQ")
 _POSITION = struct.Struct(">Q")
 MAX_FRAME: Final = 4096
+# A longer file that seems to end within its header is taken for damaged: it may hold frames.
+_MAX_CUT: Final = 1 << 14
 
 
 class SpoolDamaged(Exception):
     """A spool file that cannot be read as one of ours; it is kept for a person to look at."""
+
+
+class HeaderCut(SpoolDamaged):
+    """A file that ends within its header: whoever began it died at that, so it holds no frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +156,10 @@ class WrittenUnit:
 
 
 def read_open(path: Path) -> WrittenUnit:
-    """Read an `.open` file up to its last whole frame. Raises OSError, `SpoolDamaged`."""
+    """Read an `.open` file up to its last whole frame.
+
+    Raises OSError, `SpoolDamaged`, and of that `HeaderCut`.
+    """
     data = path.read_bytes()
     header, at = _decode_header(data)
     frames = []
@@ -179,6 +189,17 @@ def left_over(spool: Path, call: str) -> Iterator[UnitName]:
 def calls_in(spool: Path) -> list[str]:
     """Name every call that has a folder in the spool."""
     return sorted(path.name for path in spool.iterdir() if path.is_dir())
+
+
+def remove_call(folder: Path) -> None:
+    """Remove a call's folder, its log last: without it, what is left would be another call's."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "log":
+            path.unlink()
+    (folder / "log").unlink(missing_ok=True)
+    folder.rmdir()
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -229,10 +250,11 @@ def _encode_header(header: SpoolHeader) -> bytes:
 
 def _decode_header(data: bytes) -> tuple[SpoolHeader, int]:
     begin = len(MAGIC) + _U32.size
-    if len(data) < begin or not data.startswith(MAGIC):
+    if not MAGIC.startswith(data[: len(MAGIC)]):
         raise SpoolDamaged("the file does not begin as a spool file")
-    (length,) = _U32.unpack_from(data, len(MAGIC))
-    end = begin + length
+    end = begin + (_U32.unpack_from(data, len(MAGIC))[0] if len(data) >= begin else 0)
+    if len(data) < end + _U32.size and len(data) <= _MAX_CUT:
+        raise HeaderCut("the file ends within its header")
     if end + _U32.size > len(data) or _U32.unpack_from(data, end)[0] != zlib.crc32(data[begin:end]):
         raise SpoolDamaged("the spool file's header is cut or altered")
     try:

@@ -9,7 +9,8 @@ import grpc.aio
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as pb
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as rpc
 from onrecord.ledger.permit import SignedPermit
-from onrecord.platform.errors import Unavailable
+from onrecord.platform.errors import Refused, Unavailable
+from onrecord.platform.grpc import RETRYABLE
 
 # One hour of four legs in units of a minute.
 BATCH: Final = 240
@@ -26,7 +27,10 @@ class UnitKeys:
         self._ledger = ledger
 
     async def fetch(self, signed: SignedPermit, first: int, count: int = BATCH) -> dict[int, bytes]:
-        """Give keys by number. Raises `Unavailable` whatever the reason: the audio can wait."""
+        """Give keys by number.
+
+        Raises `Unavailable` while the ledger does not answer, `Refused` if it will not give them.
+        """
         request = pb.UnitKeysRequest(
             permit=pb.Permit(payload=signed.payload, signature=signed.signature),
             first=first,
@@ -35,7 +39,9 @@ class UnitKeys:
         try:
             reply = await self._ledger.UnitKeys(request, timeout=TIMEOUT)
         except grpc.aio.AioRpcError as error:
-            raise Unavailable("unit_keys_missing", str(error.details())) from error
+            kind = Unavailable if error.code() in RETRYABLE else Refused
+            reason = "keys_unavailable" if kind is Unavailable else "keys_refused"
+            raise kind(reason, str(error.details())) from error
         return numbered(reply.unit_keys)
 
 
