@@ -63,7 +63,8 @@ class SipUri:
     def parse(cls, text: str) -> SipUri:
         """Read one URI without angle brackets; raise `SipError` if it is not one."""
         scheme, colon, rest = text.partition(":")
-        if not colon or not _SCHEME.match(scheme) or not rest or " " in rest:
+        known = scheme in ("sip", "sips", "tel")
+        if not colon or not rest or " " in rest or not (known or _SCHEME.match(scheme)):
             raise SipError("bad_uri", "a URI must be a scheme, a colon and no blanks")
         scheme = scheme.lower()
         if scheme not in ("sip", "sips"):
@@ -104,6 +105,8 @@ class SipUri:
 
 
 def _parameters(text: str) -> tuple[tuple[str, str | None], ...]:
+    if not text:
+        return ()
     pairs: list[tuple[str, str | None]] = []
     for part in text.split(";"):
         if part:
@@ -113,4 +116,6 @@ def _parameters(text: str) -> tuple[tuple[str, str | None], ...]:
 
 
 def _join(parameters: tuple[tuple[str, str | None], ...]) -> str:
+    if not parameters:
+        return ""
     return "".join(f";{n}" if v is None else f";{n}={v}" for n, v in parameters)
