@@ -29,6 +29,9 @@ class Phone(Protocol):
     def answer(self, call: PhoneCall) -> None:
         """Accept the call's offer."""
 
+    def offer(self, call: PhoneCall, direction: str) -> None:
+        """Offer another direction inside the call."""
+
     def forget(self, call: PhoneCall) -> None:
         """Release the media of a call that is over."""
 
@@ -54,6 +57,7 @@ class PhoneCall:
         self._ringing = asyncio.Event()
         self._answered = asyncio.Event()
         self._over = asyncio.Event()
+        self._offered: asyncio.Future[int] | None = None
 
     @property
     def is_answered(self) -> bool:
@@ -84,6 +88,14 @@ class PhoneCall:
         self._phone.command(lambda endpoint, now: endpoint.bye(self.leg, now))
         self.end("hung_up")
 
+    def hold(self) -> None:
+        """Make the far side wait; its answer is for `wait_changed`. Our audio goes on."""
+        self._offer("sendonly")
+
+    def retrieve(self) -> None:
+        """Take the far side back; its answer is for `wait_changed`."""
+        self._offer("sendrecv")
+
     def say(self, payloads: Iterable[bytes]) -> None:
         """Send these payloads, 20 ms each, after what is waiting already."""
         self.media.say(payloads)
@@ -111,6 +123,13 @@ class PhoneCall:
         """Wait for the first packet from the far side. Raises TimeoutError or `CallEndedEarly`."""
         await self._first(self.media.first_received, timeout)
 
+    async def wait_changed(self, timeout: float) -> int:
+        """Wait for the status with which the hold or retrieve was answered. Raises TimeoutError."""
+        if self._offered is None:
+            raise ValueError("nothing was offered")
+        async with asyncio.timeout(timeout):
+            return await self._offered
+
     async def wait_over(self, timeout: float) -> str:
         """Wait for the end and say how it ended. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
@@ -129,6 +148,11 @@ class PhoneCall:
         self._answered.set()
         self.media.start()
 
+    def changed(self, status: int) -> None:
+        """What was offered inside the call was answered."""
+        if self._offered is not None and not self._offered.done():
+            self._offered.set_result(status)
+
     def end(self, ending: str) -> None:
         """The call is over; only the first ending counts."""
         if not self.ending:
@@ -136,6 +160,10 @@ class PhoneCall:
             self.ended_ns = time.time_ns()
             self._over.set()
             self._phone.forget(self)
+
+    def _offer(self, direction: str) -> None:
+        self._offered = asyncio.get_running_loop().create_future()
+        self._phone.offer(self, direction)
 
     async def _first(self, event: asyncio.Event, timeout: float) -> None:
         waits = [asyncio.create_task(event.wait()), asyncio.create_task(self._over.wait())]

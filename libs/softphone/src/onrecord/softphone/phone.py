@@ -6,6 +6,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import TracebackType
 
 from onrecord.sip import sdp
@@ -20,7 +21,9 @@ from onrecord.sip.events import (
     Event,
     IncomingInvite,
     LegId,
+    ReinviteAnswered,
     Reinvited,
+    ReinviteRejected,
     Rejected,
     Ringing,
     TimedOut,
@@ -42,6 +45,14 @@ ENDINGS: dict[type[Event], str] = {
     Ended: "hung_up",
     TimedOut: "timed_out",
 }
+
+_ANSWERS = {
+    "sendrecv": "sendrecv",
+    "sendonly": "recvonly",
+    "recvonly": "sendonly",
+    "inactive": "inactive",
+}
+"""RFC 3264 §6.1, of a phone that talks as much as it may."""
 
 Behaviour = Callable[[PhoneCall], Awaitable[None]]
 """What a phone does with each call that comes in; see `onrecord.softphone.behaviour`."""
@@ -163,6 +174,14 @@ class Softphone(asyncio.DatagramProtocol):
         self.command(lambda endpoint, now: endpoint.answer(call.leg, answer, now))
         call.is_up()
 
+    def offer(self, call: PhoneCall, direction: str) -> None:
+        """Offer what was agreed, in another direction."""
+        local = self._locals[call.leg]
+        local = replace(local, direction=direction, version=local.version + 1)
+        self._locals[call.leg] = local
+        body = sdp.build_offer(local)
+        self.command(lambda endpoint, now: endpoint.reinvite(call.leg, body, now))
+
     def forget(self, call: PhoneCall) -> None:
         """Release the media of a call that is over."""
         self._live.pop(call.leg, None)
@@ -207,6 +226,10 @@ class Softphone(asyncio.DatagramProtocol):
                 self._on_answer(call, body)
             case Reinvited(body=body):
                 self._on_reinvite(call, body)
+            case ReinviteAnswered():
+                call.changed(200)
+            case ReinviteRejected(status=status):
+                call.changed(status)
             case Rejected(status=status):
                 call.end("cancelled" if status == 487 else f"rejected {status}")
             case _ if type(event) in ENDINGS:
@@ -267,9 +290,14 @@ class Softphone(asyncio.DatagramProtocol):
             events[0].payload_type if events else None,
             (media.address, media.port),
         )
-        return LocalAudio(
-            local.address, local.port, (shared[0], *events), local.session_id, local.version + 1
+        agreed = replace(
+            local,
+            codecs=(shared[0], *events),
+            version=local.version + 1,
+            direction=_ANSWERS[media.direction],
         )
+        self._locals[call.leg] = agreed
+        return agreed
 
     def _add(self, call: PhoneCall, local: LocalAudio) -> PhoneCall:
         self._live[call.leg] = call
