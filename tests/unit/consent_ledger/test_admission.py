@@ -36,17 +36,19 @@ def replaced(event_type: str, **fields: Any) -> list[Event]:
     ]
 
 
-def obligations(*purposes: str) -> list[dict[str, Any]]:
-    """What is owed to both parties, for these purposes."""
+def obligations(
+    *purposes: str, languages: tuple[str, str] = ("en-GB", "en-GB")
+) -> list[dict[str, Any]]:
+    """What is owed to caller and agent, for these purposes and in these languages."""
     return [
         {
-            "party": p,
+            "party": party,
             "method": "prompt",
-            "language": "en-GB",
+            "language": language,
             "acts": ["recorded"],
             "purposes": purposes,
         }
-        for p in ("caller", "agent")
+        for party, language in zip(("caller", "agent"), languages, strict=True)
     ]
 
 
@@ -112,6 +114,18 @@ def test_a_notice_in_another_ear_is_none() -> None:
     event = answer([*TOLD[:3], fact("c1", "notice.given", astray, "agent:1"), TOLD[4]])
     assert isinstance(event.fact, PermitRefused)
     assert event.fact.reason == "party_not_told"
+
+
+def test_a_notice_counts_in_the_language_that_its_party_is_owed() -> None:
+    """Told in English, a caller who is owed Welsh was not told; the agent may be owed English."""
+    owed = obligations("quality", languages=("cy-GB", "en-gb"))
+    decided = replaced("policy.decided", obligations=owed)
+    refused = answer(decided).fact
+    assert isinstance(refused, PermitRefused)
+    assert refused.reason == "party_not_told"
+    in_welsh = {**given("c1", "caller").fact.model_dump(), "language": "cy-GB"}
+    told_again = fact("c1", "notice.given", in_welsh, "caller:1")
+    assert isinstance(answer([*decided, told_again]).fact, PermitIssued)
 
 
 def test_who_joins_must_be_told_anew() -> None:

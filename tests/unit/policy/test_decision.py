@@ -15,7 +15,7 @@ FACTS = CallFacts(("caller", "agent"), ("quality",), "en-GB", date(2026, 11, 23)
 def notice(party: str, **changes: object) -> Notice:
     """Make a counted notice for `party`, with `changes`."""
     base = Notice(
-        f"c:{party}", party, "prompt", "B", frozenset({"recorded"}), frozenset({"quality"})
+        f"c:{party}", party, "prompt", "en-GB", "B", frozenset({"recorded"}), frozenset({"quality"})
     )
     return dataclasses.replace(base, **changes)
 
@@ -103,6 +103,8 @@ def test_the_retention_is_the_packs() -> None:
         ),
         ((notice("caller", grade="E"), BOTH[1]), {"caller", "agent"}, (), "party_not_told"),
         ((notice("caller", method="rumour"), BOTH[1]), {"caller", "agent"}, (), "party_not_told"),
+        ((notice("caller", language="fr-FR"), BOTH[1]), {"caller", "agent"}, (), "party_not_told"),
+        ((notice("caller", language=""), BOTH[1]), {"caller", "agent"}, (), "party_not_told"),
         (
             (notice("caller", purposes=frozenset({"training"})), BOTH[1]),
             {"caller", "agent"},
@@ -154,6 +156,7 @@ WORDS = st.sampled_from
             event_id=st.uuids().map(str),
             party=WORDS(["caller", "agent", "other"]),
             method=WORDS([*sorted(METHODS), "none"]),
+            language=WORDS(["en-GB", "EN-gb", "cy-GB"]),
             grade=WORDS("ABCDE"),
             acts=st.frozensets(WORDS(sorted(ACTS))),
             purposes=st.frozensets(WORDS(sorted(PURPOSES))),
@@ -183,3 +186,5 @@ def test_no_configuration_opens_below_the_floor(
         assert "recorded" in told.acts
         assert told.grade in "ABCD"
         assert told.method in METHODS
+    owed = decide(facts, pack).obligations
+    assert all(relied_on[o.party].language != "cy-GB" for o in owed if o.party in present)

@@ -1,7 +1,8 @@
 """The gate: whether the committed evidence allows recording to start.
 
 The floor stands here in code: every party present has at least one notice on record, by an
-accepted method, that says the call is recorded; one of the parties is our own; nobody objected.
+accepted method and in the language owed, that says the call is recorded; one of the parties is our
+own; nobody objected.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,11 +14,15 @@ from onrecord.policy.vocabulary import GRADES, METHODS, OWN_PARTIES, RECORDED
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A committed `notice.given`: who was told what, how, and how strong the evidence is."""
+    """A committed `notice.given`: who was told what, how, and how strong the evidence is.
+
+    `language` is a BCP 47 tag.
+    """
 
     event_id: str
     party: str
     method: str
+    language: str
     grade: str
     acts: frozenset[str]
     purposes: frozenset[str]
@@ -58,11 +63,14 @@ def may_open(
     owed = {obligation.party: obligation for obligation in decision.obligations}
     relied_on: list[str] = []
     for party in sorted(parties_present):
-        told = [
-            notice for notice in evidence if notice.party == party and _counts(notice, decision)
-        ]
         # A party that nobody decided about has joined since: owed at least the floor.
-        covering = [notice for notice in told if _covers(notice, owed.get(party))]
+        duty = owed.get(party)
+        told = [
+            notice
+            for notice in evidence
+            if notice.party == party and _counts(notice, decision) and _understood(notice, duty)
+        ]
+        covering = [notice for notice in told if _covers(notice, duty)]
         if not covering:
             return _refused("purpose_not_told" if told else "party_not_told")
         relied_on.append(min(covering, key=lambda notice: notice.grade).event_id)
@@ -76,6 +84,11 @@ def _counts(notice: Notice, decision: Decision) -> bool:
         and notice.grade in GRADES
         and notice.method in METHODS & decision.accepted_methods
     )
+
+
+def _understood(notice: Notice, obligation: Obligation | None) -> bool:
+    """Whether the notice speaks the language owed; tags know no case (RFC 5646 §2.1.1)."""
+    return obligation is None or notice.language.lower() == obligation.language.lower()
 
 
 def _covers(notice: Notice, obligation: Obligation | None) -> bool:

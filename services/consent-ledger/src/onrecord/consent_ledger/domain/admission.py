@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from onrecord.consent_ledger.domain.call import Call
@@ -140,7 +140,17 @@ def _decide_again(call: Call, decided: events.PolicyDecided) -> Decision | None:
         language=decided.obligations[0].language if decided.obligations else "",
         day=call.started_at.date(),
     )
-    return decide(facts, pack)
+    return _in_their_languages(decide(facts, pack), decided)
+
+
+def _in_their_languages(decision: Decision, decided: events.PolicyDecided) -> Decision:
+    """The decision with each party owed its own language, as was decided."""
+    languages = {owed.party: owed.language for owed in decided.obligations}
+    obligations = tuple(
+        replace(owed, language=languages.get(owed.party, owed.language))
+        for owed in decision.obligations
+    )
+    return replace(decision, obligations=obligations)
 
 
 def _legs(call: Call, relied_on: Sequence[str]) -> tuple[events.PermitLeg, ...]:

@@ -27,6 +27,7 @@ class GivenNotice:
             event_id=self.event_id,
             party=self.fact.party,
             method=self.fact.method,
+            language=self.fact.language,
             grade=self.fact.grade,
             acts=frozenset(self.fact.acts),
             purposes=frozenset(self.fact.purposes),
