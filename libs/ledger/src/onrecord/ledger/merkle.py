@@ -1,7 +1,8 @@
 """RFC 9162 §2.1: the Merkle tree over a log, its proofs and their verification, with SHA-256.
 
 Every hash is 32 octets; sizes count leaves, indexes start at 0. Verifiers raise `ProofError` and
-return nothing: a result that is not looked at cannot pass for a success. Left out: signed tree
+return nothing: a result that is not looked at cannot pass for a success. Whatever is no size, hash
+or list of hashes gives `ProofError` as well: proofs come from strangers. Left out: signed tree
 heads, and any storage (callers bring the leaf hashes).
 """
 
@@ -12,6 +13,9 @@ from collections.abc import Sequence
 from onrecord.ledger.errors import ProofError
 
 HASH_SIZE = 32
+MAX_SIZE = 2**64 - 1
+"""The largest tree: sizes are uint64 (§4.10)."""
+
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 """The root of the tree without leaves."""
 
@@ -27,7 +31,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """Compute the root over these leaf hashes, §2.1.1."""
+    """Compute the root over these leaf hashes, §2.1.1; raises `ProofError` (`bad_hash`)."""
     tree = Frontier()
     for leaf in leaves:
         tree.append(leaf)
@@ -37,10 +41,10 @@ def root(leaves: Sequence[bytes]) -> bytes:
 def inclusion_proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:
     """Make the path from leaf `index` to the root over `leaves`, lowest first, §2.1.3.1.
 
-    Raises `ProofError` (`bad_size`) unless 0 <= index < len(leaves).
+    Raises `ProofError`: `bad_size` unless 0 <= index < len(leaves), `bad_hash` (not 32 octets).
     """
-    if not 0 <= index < len(leaves):
-        raise ProofError("bad_size", f"no leaf {index} in a tree of {len(leaves)}")
+    _check_hashes(leaves)
+    _check_leaf(index, len(leaves))
     path: list[bytes] = []
     first, last = 0, len(leaves)
     while last - first > 1:
@@ -57,9 +61,12 @@ def inclusion_proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:
 def consistency_proof(size1: int, leaves: Sequence[bytes]) -> list[bytes]:
     """Prove that the tree of the first `size1` leaves is a prefix of the one over all, §2.1.4.1.
 
-    Empty when the sizes are equal. Raises `ProofError` (`bad_size`) unless
-    1 <= size1 <= len(leaves): from the empty tree there is nothing to prove.
+    Empty when the sizes are equal. Raises `ProofError`: `bad_size` unless
+    1 <= size1 <= len(leaves), because from the empty tree there is nothing to prove; `bad_hash`
+    (not 32 octets).
     """
+    _check_hashes(leaves)
+    _check_sizes(size1)
     if not 1 <= size1 <= len(leaves):
         raise ProofError("bad_size", f"no proof from size {size1} to size {len(leaves)}")
     path: list[bytes] = []
@@ -87,9 +94,9 @@ def verify_inclusion(
     octets. Raises `ProofError`: `bad_size`, `bad_hash` (not 32 octets), `bad_length` (too many
     or too few hashes), `root_mismatch`.
     """
-    if not 0 <= index < size:
-        raise ProofError("bad_size", f"no leaf {index} in a tree of {size}")
-    _check_hashes([leaf, root, *proof])
+    _check_leaf(index, size)
+    _check_hashes(proof)
+    _check_hashes([leaf, root])
     node, last, result = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
@@ -111,12 +118,14 @@ def verify_consistency(
 ) -> None:
     """Check that the tree of `size1` leaves is a prefix of the tree of `size2`, §2.1.4.2.
 
-    Equal sizes need an empty proof and equal roots. A proof from size 0 to another size is always
-    refused, an empty one too: it would accept any `root2`. Raises `ProofError`: `bad_size`,
-    `bad_hash` (not 32 octets), `bad_length`, `root_mismatch`.
+    Equal sizes need an empty proof and equal roots, whatever these are. A proof from size 0 to
+    another size is always refused, an empty one too: it would accept any `root2`. Raises
+    `ProofError`: `bad_size`, `bad_hash` (not 32 octets), `bad_length`, `root_mismatch`.
     """
-    if size1 < 0 or size2 < size1:
+    _check_sizes(size1, size2)
+    if size2 < size1:
         raise ProofError("bad_size", f"size {size1} does not come before {size2}")
+    _check_hashes(proof)
     if size1 == size2:
         if proof:
             raise ProofError("bad_length", "equal sizes have an empty proof")
@@ -125,7 +134,7 @@ def verify_consistency(
         raise ProofError("bad_size", "nothing can be proved from the empty tree")
     if not proof:
         raise ProofError("bad_length", "the proof is empty")
-    _check_hashes([root1, root2, *proof])
+    _check_hashes([root1, root2])
     # §2.1.4.2 step 2: a complete first tree is its own starting point and is not in the proof.
     path = [root1, *proof] if size1 & (size1 - 1) == 0 else list(proof)
     old, new = _fold_consistency(size1, size2, path)
@@ -162,15 +171,17 @@ class Frontier:
     """
 
     def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
-        """Take up a stored edge; raises `ProofError` (`bad_length`, `bad_hash`) for none."""
-        if size < 0 or len(hashes) != size.bit_count():
-            raise ProofError("bad_length", f"{len(hashes)} hashes for {size} leaves")
+        """Take up a stored edge; raises `ProofError` (`bad_size`, `bad_hash`, `bad_length`)."""
+        _check_sizes(size)
         _check_hashes(hashes)
+        if len(hashes) != size.bit_count():
+            raise ProofError("bad_length", f"{len(hashes)} hashes for {size} leaves")
         self.size = size
         self.hashes = list(hashes)
 
     def append(self, leaf: bytes) -> None:
-        """Add one leaf hash at the right."""
+        """Add one leaf hash at the right; raises `ProofError` (`bad_hash`)."""
+        _check_hashes([leaf])
         node, level = leaf, self.size
         while level & 1:
             node = node_hash(self.hashes.pop(), node)
@@ -193,12 +204,33 @@ def _split(size: int) -> int:
     return 1 << ((size - 1).bit_length() - 1)
 
 
+# The types are checked for those whom no type checker told: what is parsed from elsewhere.
+
+
+def _check_sizes(*sizes: int) -> None:
+    for size in sizes:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
+            raise ProofError("bad_size", f"a size is an integer from 0 to {MAX_SIZE}")
+
+
+def _check_leaf(index: int, size: int) -> None:
+    _check_sizes(index, size)
+    if index >= size:
+        raise ProofError("bad_size", f"no leaf {index} in a tree of {size}")
+
+
 def _check_hashes(hashes: Sequence[bytes]) -> None:
+    if not isinstance(hashes, Sequence) or isinstance(hashes, str | bytes):
+        raise ProofError("bad_hash", f"hashes come as a list, not as {type(hashes).__name__}")
     for value in hashes:
+        if not isinstance(value, bytes):
+            raise ProofError("bad_hash", f"a hash is bytes, not {type(value).__name__}")
         if len(value) != HASH_SIZE:
             raise ProofError("bad_hash", f"a hash has {HASH_SIZE} octets, not {len(value)}")
 
 
 def _check_root(computed: bytes, expected: bytes, size: int) -> None:
+    if not isinstance(expected, bytes) or not isinstance(computed, bytes):
+        raise ProofError("bad_hash", "a root is bytes")
     if not hmac.compare_digest(computed, expected):
         raise ProofError("root_mismatch", f"the proof does not lead to the root of size {size}")
