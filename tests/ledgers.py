@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -75,6 +76,11 @@ class LedgerProcess:
                 stdout=log,
                 stderr=log,
             )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it by SIGKILL."""
@@ -209,10 +215,19 @@ def assert_gapless(entries: Sequence[dict[str, Any]]) -> None:
 
 async def verdict_of(ledger: Stub, call: str) -> dict[str, Any]:
     """Wait for the call's verdict."""
+    return await _stated(ledger, call, "call.verdict")
+
+
+async def amended_verdict_of(ledger: Stub, call: str) -> dict[str, Any]:
+    """Wait for a later finding about the call."""
+    return await _stated(ledger, call, "call.verdict_amended")
+
+
+async def _stated(ledger: Stub, call: str, event_type: str) -> dict[str, Any]:
     async with asyncio.timeout(TIMEOUT):
         while True:
             entries = await read(ledger, pb.ReadRequest(stream=f"call/{call}"))
-            found = [entry for entry in entries if entry["type"] == "call.verdict"]
+            found = [entry for entry in entries if entry["type"] == event_type]
             if found:
                 assert len(found) == 1
                 return dict(found[0]["fields"])

@@ -248,11 +248,6 @@ def small_spool_stack(tmp_path: Path) -> Iterator[RunningStack]:
         subprocess.run([umount, str(spool)], check=True, timeout=10)
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    strict=True,
-    reason="the verdict is given at recording.failed and not amended by what is stored later",
-)
 async def test_a_full_spool_disk_ends_the_recording_and_not_the_call(
     small_spool_stack: RunningStack,
 ) -> None:
@@ -270,6 +265,10 @@ async def test_a_full_spool_disk_ends_the_recording_and_not_the_call(
         trial.outgoing.hang_up()
         await trial.incoming.wait_over(REACH_SECONDS)
         # Until then the disk stays full: nothing that was kept could be sealed.
-        await at.lab.event(trial.call, "call.verdict")
+        verdict = await at.lab.event(trial.call, "call.verdict")
+        assert verdict.fields["verdict"] == "failed"
         filler.unlink()
         await proven(at, [trial], partly("spool_unwritable"))
+        shown = await at.lab.door.get(trial.call)
+        assert shown.call.verdict == "partly_recorded"
+        assert [one.type for one in shown.timeline].count("call.verdict_amended") == 1

@@ -22,6 +22,7 @@ from stack import CALLER_NUMBER, Laboratory
 DRAIN_SECONDS = 60.0
 """L1: so long after the last fault everything must have drained by itself."""
 
+_VERDICTS = frozenset({"call.verdict", "call.verdict_amended"})
 _OF_ANSWERED_CALLS = ("one_verdict", "verdict_fits")
 
 
@@ -112,8 +113,12 @@ async def _listen(lab: Laboratory, trials: Sequence[Trial]) -> tuple[str, Releas
 
 async def _drained(client: AsyncMongoClient[dict[str, Any]], lab: Laboratory, call: str) -> bool:
     entries = client[DATABASE].entries
-    types = [entry["type"] async for entry in entries.find({"call": call}, {"type": 1})]
-    if "call.verdict" not in types and "call.answered" in types:
+    ordered = entries.find({"stream": f"call/{call}"}, {"type": 1}).sort("seq", 1)
+    types = [entry["type"] async for entry in ordered]
+    if "call.answered" in types and not _VERDICTS.intersection(types):
+        return False
+    # What was stored after the verdict is in the amended one.
+    if _VERDICTS.intersection(types) and "recording.stored" in _after_verdict(types):
         return False
     if (lab.stack.data / "spool" / call).exists():
         return False
@@ -122,8 +127,13 @@ async def _drained(client: AsyncMongoClient[dict[str, Any]], lab: Laboratory, ca
     return known is not None and known["last_seq"] == last
 
 
+def _after_verdict(types: Sequence[str]) -> Sequence[str]:
+    last = max(place for place, name in enumerate(types) if name in _VERDICTS)
+    return types[last + 1 :]
+
+
 def _outcome(seen: Observed, expected: Collection[Outcome]) -> list[str]:
-    verdict = next(iter(seen.of_type("call.verdict")), None)
+    verdict = next(reversed(seen.of_type(*_VERDICTS)), None)
     if any(outcome.is_met(verdict) for outcome in expected):
         return []
     ended = [dict(entry.fields) for entry in seen.of_type("call.ended")]

@@ -13,6 +13,8 @@ import ledgers
 import pytest
 from ledgers import TIMEOUT, LedgerProcess, Stub, append, fact, told_call
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as pb
+from onrecord.consent_ledger.adapters import mongo as adapter
+from onrecord.consent_ledger.ports import Followed
 from onrecord.platform.facts import append as append_until_definite
 from pymongo import MongoClient
 
@@ -37,6 +39,42 @@ async def keep_alive(ledger: Stub, calls: list[str]) -> None:
         request = pb.KeepAliveRequest(worker="signalling-1", call_ids=calls)
         await ledger.KeepAlive(request, timeout=TIMEOUT)
         await asyncio.sleep(0.2)
+
+
+async def test_a_ledger_that_stood_still_judges_no_running_call(launch: Launch) -> None:
+    """Stopped for longer than a worker may be silent, it waits to be told before it judges.
+
+    The worker's next KeepAlive comes after the ledger's first round; another call's verdict shows
+    that the round was made.
+    """
+    process = launch(keepalive_silence="6")
+    async with process.stub() as ledger:
+        await append(ledger, told_call("running"))
+        naming = pb.KeepAliveRequest(worker="signalling-1", call_ids=["running"])
+        await ledger.KeepAlive(naming, timeout=TIMEOUT)
+        process.signal(signal.SIGSTOP)
+        await asyncio.sleep(7)  # The silence is what is tried.
+        process.signal(signal.SIGCONT)
+        ended = fact("over", "call.ended", {"gate": "media_unavailable"})
+        await append(ledger, [*told_call("over")[:3], ended])
+        await ledgers.verdict_of(ledger, "over")
+        await ledger.KeepAlive(naming, timeout=TIMEOUT)
+        entries = await ledgers.read(ledger, pb.ReadRequest(stream="call/running"))
+        assert [entry["type"] for entry in entries] == [one.type for one in told_call("running")]
+
+
+async def test_a_recording_that_is_not_stored_is_judged_in_the_end(launch: Launch) -> None:
+    """The recorder says no more: failed, by name; stored after all, the verdict is amended."""
+    async with launch(recorder_silence="1").stub() as ledger:
+        await append(ledger, told_call("c1"))
+        await ledgers.ask_permit(ledger, "c1")
+        started = fact("c1", "recording.started", discriminator="c1:p0")
+        await append(ledger, [started, fact("c1", "call.ended")])
+        verdict = await ledgers.verdict_of(ledger, "c1")
+        assert (verdict["verdict"], verdict["causes"]) == ("failed", ["not_stored"])
+        await append(ledger, [ledgers.stored("c1", "c1:p0")])
+        amended = await ledgers.amended_verdict_of(ledger, "c1")
+        assert (amended["verdict"], amended["amends"]) == ("recorded", "c1:call.verdict")
 
 
 async def test_a_restarted_ledger_finds_the_unfinished_verdicts(launch: Launch) -> None:
@@ -138,6 +176,19 @@ async def readiness(process: LedgerProcess, wanted: int) -> int:
             if status == wanted:
                 return status
             await asyncio.sleep(0.1)  # Readiness can only be asked.
+
+
+async def test_the_position_of_verdicts_is_found_again(mongo: str) -> None:
+    """What is noted last is read again; nothing noted is the beginning."""
+    client = adapter.connect(mongo, 5)
+    try:
+        position = adapter.MongoVerdictPosition(adapter.database(client))
+        assert await position.load() == Followed(0, frozenset())
+        for followed in (Followed(7, frozenset({"c1"})), Followed(9, frozenset({"c2", "c3"}))):
+            await position.save(followed)
+            assert await position.load() == followed
+    finally:
+        await client.close()
 
 
 def test_without_its_indexes_it_does_not_start(launch: Launch, mongo: str) -> None:

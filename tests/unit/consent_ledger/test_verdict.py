@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from ledgers import NOON, fact, stored, told_call
 from onrecord.consent_ledger.domain.call import Call, fold
 from onrecord.consent_ledger.domain.entries import Head, assemble, draft, sealing_keys
-from onrecord.consent_ledger.domain.verdict import is_due, is_settled, judge
+from onrecord.consent_ledger.domain.verdict import conclude, is_due, is_settled, judge
 from onrecord.contracts.event import Event
+from onrecord.contracts.events import CallVerdictAmended
 
 
 def call_of(events: Sequence[Event]) -> Call:
@@ -33,9 +34,11 @@ PERMIT = event(
 STARTED = event("recording.started", "c1:p0")
 ENDED = event("call.ended")
 STORED = stored("c1", "c1:p0")
+SOME_STORED = event("recording.stored", "1:1", units=STORED.fact.units[:1], final=False)
 NOTHING_STORED = event("recording.stored", "1:0", units=[], unit_count=0)
 GAP = event("recording.gap", "caller:1:0", cause="spool_full")
 FAILED = event("recording.failed", cause="object_conflict")
+VERDICT = event("call.verdict")
 
 
 def ended(gate: str) -> Event:
@@ -132,6 +135,8 @@ def ended(gate: str) -> Event:
             "",
         ),
         ([*TOLD, PERMIT, ENDED], "failed", ("recorder_silent",), ""),
+        ([*TOLD, PERMIT, STARTED, ENDED], "failed", ("not_stored",), ""),
+        ([*TOLD, PERMIT, STARTED, ENDED, SOME_STORED], "partly_recorded", ("not_stored",), ""),
         (
             [event("call.started", kind="emergency"), ended("not_asked")],
             "not_recorded",
@@ -151,7 +156,8 @@ def test_every_way_of_a_call_has_its_verdict(
 ) -> None:
     """The verdict, its causes and its rule follow from the facts alone."""
     call = call_of(events)
-    assert is_due(call, silent=causes == ("recorder_silent",))
+    waited = causes in (("recorder_silent",), ("not_stored",))
+    assert is_due(call, silent=waited, overdue=waited)
     judged = judge(call)
     assert (judged.verdict, judged.causes, judged.rule) == (verdict, causes, rule)
 
@@ -178,8 +184,60 @@ def test_a_verdict_comes_when_enough_is_known(
 ) -> None:
     """The end is waited for, and the store of a recording; a silent worker is not."""
     call = call_of(events)
-    assert is_due(call, silent=False) == due
-    assert is_due(call, silent=True) == due_if_silent
+    assert is_due(call, silent=False, overdue=False) == due
+    assert is_due(call, silent=True, overdue=False) == due_if_silent
+
+
+@pytest.mark.parametrize(
+    ("events", "due", "due_if_overdue"),
+    [
+        ([*TOLD, PERMIT, STARTED], False, False),
+        ([*TOLD, PERMIT, STARTED, ENDED], False, True),
+        ([*TOLD, PERMIT, STARTED, ENDED, SOME_STORED], False, True),
+        ([*TOLD, PERMIT, STARTED, ENDED, FAILED], True, True),
+        ([*TOLD, PERMIT, STARTED, ENDED, FAILED, VERDICT], False, False),
+        ([*TOLD, PERMIT, STARTED, ENDED, FAILED, VERDICT, SOME_STORED], False, True),
+        ([*TOLD, PERMIT, STARTED, ENDED, FAILED, VERDICT, SOME_STORED, STORED], True, True),
+    ],
+)
+def test_the_rest_of_a_recording_is_not_waited_for_without_limit(
+    events: list[Event], *, due: bool, due_if_overdue: bool
+) -> None:
+    """What was started and not stored is judged in the end; a drained spool is one finding."""
+    call = call_of(events)
+    assert is_due(call, silent=False, overdue=False) == due
+    assert is_due(call, silent=False, overdue=True) == due_if_overdue
+
+
+def test_a_later_finding_amends_what_was_said_last() -> None:
+    """Stored after all: the new verdict names the old one, and is said once."""
+    failed = [*TOLD, PERMIT, STARTED, ENDED, FAILED]
+    first = fact("c1", "call.verdict", stated(failed))
+    amended = conclude(call_of([*failed, first, STORED]))
+    assert isinstance(amended, CallVerdictAmended)
+    assert (amended.verdict, amended.causes) == ("partly_recorded", ("object_conflict",))
+    assert amended.amends == "c1:call.verdict"
+    second = fact("c1", "call.verdict_amended", amended.model_dump(mode="json"), "1")
+    said = [*failed, first, STORED, second]
+    assert is_settled(call_of(said))
+    again = call_of([*said, event("recording.gap", "agent:1:0", cause="network")])
+    finding = conclude(again)
+    assert isinstance(finding, CallVerdictAmended)
+    assert finding.amends == "c1:call.verdict_amended:1"
+
+
+def test_a_fact_that_changes_nothing_is_no_finding() -> None:
+    """A second gap with the same cause leaves the verdict as it is."""
+    facts = [*TOLD, PERMIT, STARTED, ENDED, GAP, STORED]
+    said = [*facts, fact("c1", "call.verdict", stated(facts))]
+    late = call_of([*said, event("recording.gap", "agent:1:0", cause="spool_full")])
+    assert is_due(late, silent=False, overdue=False)
+    assert conclude(late) is None
+
+
+def stated(events: Sequence[Event]) -> dict[str, Any]:
+    """The fields of the verdict on these facts."""
+    return judge(call_of(events)).model_dump(mode="json")
 
 
 def test_a_call_that_was_never_answered_is_settled_without_a_verdict() -> None:

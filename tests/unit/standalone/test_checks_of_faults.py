@@ -20,7 +20,7 @@ def projection_of(seen: Observed) -> dict[str, Any]:
     """What the index should hold of a call, as the fold of retrieval would write it."""
     facts = [logged.entry for logged in seen.entries if logged.stream == f"call/{CALL}"]
     times = {entry.type: format_time(entry.time) for entry in facts}
-    verdict = next(entry.fields for entry in facts if entry.type == "call.verdict")
+    verdict = [one.fields for one in facts if one.type.startswith("call.verdict")][-1]
     return {
         "_id": CALL,
         "last_seq": len(facts) - 1,
@@ -105,6 +105,37 @@ def test_a_recording_that_was_given_up_says_so() -> None:
 
     assert broken(observed_call(without_end, give_up)) == set()
     assert broken(observed_call(with_a_hole, give_up)) == {"losses_named"}
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({}, set()),
+        ({"verdict": "failed"}, {"verdict_fits"}),
+        ({"causes": ["late"], "verdict": "recorded"}, {"one_verdict", "verdict_fits"}),
+        ({"amends": f"{CALL}:call.verdict_amended"}, {"one_verdict", "verdict_fits"}),
+    ],
+)
+def test_the_latest_verdict_is_the_one_that_holds(change: dict[str, Any], names: set[str]) -> None:
+    """Stored after it had failed: judged by the amended verdict, which names the first."""
+
+    def late(draft: Draft) -> None:
+        failed = {"verdict": "failed", "causes": ["spool_unwritable"]}
+        stored = draft.facts.pop(-3)
+        amended = {
+            "verdict": "partly_recorded",
+            "causes": ["spool_unwritable"],
+            "amends": f"{CALL}:call.verdict",
+            **change,
+        }
+        draft.facts[-2:] = [
+            ("recording.failed", {"cause": "spool_unwritable"}),
+            ("call.verdict", failed),
+            stored,
+            ("call.verdict_amended", amended),
+        ]
+
+    assert broken(observed_call(None, late)) == names
 
 
 @pytest.mark.parametrize(

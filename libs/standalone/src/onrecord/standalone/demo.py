@@ -201,8 +201,9 @@ def tape(call: PhoneCall) -> PhoneTape:
 
 
 def verdict_of(seen: Observed) -> str:
-    """The call's verdict; empty without one."""
-    return next((str(entry.fields["verdict"]) for entry in seen.of_type("call.verdict")), "")
+    """The call's verdict as it holds now; empty without one."""
+    found = seen.of_type("call.verdict", "call.verdict_amended")
+    return str(found[-1].fields["verdict"]) if found else ""
 
 
 def _nothing_died(stack: Stack) -> Finding:

@@ -84,3 +84,26 @@ class RelayPosition(Protocol):
     async def save(self, broker: str, reached: Reached) -> None:
         """Note it, in place of what was noted before."""
         ...
+
+
+@dataclass(frozen=True)
+class Followed:
+    """How far verdicts have come: the next index, and the calls that were open before it."""
+
+    next_index: int
+    open_calls: frozenset[str]
+
+
+class VerdictPosition(Protocol):
+    """Where it is noted how far verdicts have come.
+
+    Every method raises StoreUnavailable.
+    """
+
+    async def load(self) -> Followed:
+        """What was noted last; the beginning where nothing was."""
+        ...
+
+    async def save(self, followed: Followed) -> None:
+        """Note it, in place of what was noted before."""
+        ...

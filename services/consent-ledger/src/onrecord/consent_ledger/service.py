@@ -33,7 +33,7 @@ def build(settings: LedgerSettings, _chassis: Chassis) -> Service:
     log, secrets = mongo.MongoLog(database), mongo.MongoSecrets(database)
     appender = Appender(log, capacity=settings.append_queue, patience=settings.append_seconds)
     admissions = Admissions(appender, secrets, key, settings.permit_seconds)
-    verdicts = Verdicts(log, appender, settings.keepalive_silence)
+    verdicts = Verdicts(log, mongo.MongoVerdictPosition(database), appender, settings)
     relay = Relay(log, mongo.MongoRelayPosition(database), appender.subscribe(), settings)
     disclosure = Disclosure(log, appender, secrets)
     servicer = LedgerServicer(Parts(log, secrets, appender, admissions, disclosure, verdicts))

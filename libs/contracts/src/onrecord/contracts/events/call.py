@@ -154,7 +154,10 @@ class CallEnded(Fact):
 
 
 class CallVerdict(Fact):
-    """What became of the call's recording: exactly one for every answered call."""
+    """What became of the call's recording: exactly one for every answered call.
+
+    What is found later is said by `call.verdict_amended`: the latest of them holds.
+    """
 
     TYPE: ClassVar[str] = "call.verdict"
     APPENDED_BY: ClassVar[frozenset[Service]] = LEDGER
@@ -173,6 +176,18 @@ class CallVerdict(Fact):
 
 
 class CallVerdictAmended(CallVerdict):
-    """A later finding about a call that has its verdict."""
+    """A later finding about a call that has its verdict: the whole verdict, as it holds now.
+
+    `amends` is the event id of the verdict, or of the amended one, that held until now.
+    """
 
     TYPE: ClassVar[str] = "call.verdict_amended"
+    EXAMPLE: ClassVar[dict[str, object]] = {
+        "verdict": "partly_recorded",
+        "causes": ["spool_unwritable"],
+        "kept_seconds": {"caller": 57.0, "agent": 57.0},
+        "weakest_grade": "B",
+        "amends": "c1:call.verdict",
+    }
+
+    amends: Text

@@ -47,8 +47,8 @@ def entries_intact(seen: Observed) -> str:
 
 
 def one_verdict(seen: Observed) -> str:
-    """There is exactly one verdict; `recorded` is said only without a gap and with all stored."""
-    verdict = seen.only("call.verdict")
+    """There is one verdict, amended or not; `recorded` is said only if all is stored, no gap."""
+    verdict = seen.verdict
     said = verdict.fields["verdict"]
     if verdict.index < seen.only("call.ended").index:
         raise Broken("the verdict stands before the call's end")
@@ -59,7 +59,8 @@ def one_verdict(seen: Observed) -> str:
         raise Broken("the verdict is not_recorded, but recording was started")
     if seen.of_type("recording.started") and len(stored) != 1:
         raise Broken(f"{len(stored)} final recording.stored, not one")
-    return f"one verdict, {said}"
+    amended = len(seen.of_type("call.verdict_amended"))
+    return f"one verdict, {said}" + (f", amended {amended} times" if amended else "")
 
 
 def kafka_equals_ledger(seen: Observed) -> str:

@@ -109,6 +109,16 @@ class Observed:
             raise Broken(f"{len(found)} entries {event_type}, not one")
         return found[0]
 
+    @property
+    def verdict(self) -> CanonicalEntry:
+        """The verdict that holds: the latest. Raises Broken when it does not go back to the one."""
+        latest = self.only("call.verdict")
+        for amended in self.of_type("call.verdict_amended"):
+            if amended.fields["amends"] != latest.event_id or amended.index < latest.index:
+                raise Broken(f"{amended.event_id} does not amend {latest.event_id}")
+            latest = amended
+        return latest
+
     @functools.cached_property
     def units(self) -> list[StoredUnit]:
         """Every listed unit, opened. Raises Broken for one that is missing or does not open."""

@@ -89,7 +89,7 @@ def losses_named(seen: Observed) -> str:
 
 def verdict_fits(seen: Observed) -> str:
     """The verdict names the cause of every gap, and says no more than what is kept."""
-    verdict = seen.only("call.verdict").fields
+    verdict = seen.verdict.fields
     said, causes = verdict["verdict"], set(verdict.get("causes", ()))
     if unnamed := set(_causes(seen)) - causes:
         raise Broken(f"the verdict does not name {sorted(unnamed)}")

@@ -63,7 +63,7 @@ def _summary(facts: Sequence[CanonicalEntry]) -> dict[str, Any]:
     for entry in facts:
         if entry.type in _MOMENTS:
             summary[_MOMENTS[entry.type]] = format_time(entry.time)
-        if entry.type == "call.verdict":
+        if entry.type in ("call.verdict", "call.verdict_amended"):
             given = {name: entry.fields.get(name) for name in _VERDICT}
             summary |= {name: value or _VERDICT[name] for name, value in given.items()}
     return summary

@@ -23,7 +23,7 @@ def media_past_us(seen: Observed) -> str:
 
 def rule_named(seen: Observed) -> str:
     """The verdict is that the call was not recorded, and by which rule."""
-    fields = seen.only("call.verdict").fields
+    fields = seen.verdict.fields
     if fields["verdict"] != "not_recorded" or not fields.get("rule", "").startswith("route/"):
         raise Broken(f"the verdict is {fields['verdict']} by rule {fields.get('rule')!r}")
     return f"{fields['verdict']} by {fields['rule']}"

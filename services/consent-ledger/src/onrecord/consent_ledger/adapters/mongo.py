@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from onrecord.consent_ledger.domain.entries import Head, StoredEntry
-from onrecord.consent_ledger.ports import Reached, StoreUnavailable
+from onrecord.consent_ledger.ports import Followed, Reached, StoreUnavailable
 from onrecord.ledger.canonical import decode_entry
 from onrecord.ledger.sealing import SECRET_SIZE
 from onrecord.platform.errors import Damaged
@@ -179,7 +179,7 @@ class MongoSecrets:
 
 
 class MongoRelayPosition:
-    """How far the relay has come, in the collection `relay`: the only document that is updated."""
+    """How far the relay has come, in the collection `relay`, which has one document."""
 
     def __init__(self, db: AsyncDatabase[Document]) -> None:
         self._relay: AsyncCollection[Document] = db["relay"]
@@ -199,6 +199,30 @@ class MongoRelayPosition:
         }
         async with _answering():
             await self._relay.replace_one({"_id": "kafka"}, noted, upsert=True)
+
+
+class MongoVerdictPosition:
+    """How far verdicts have come, in the collection `verdicts`, which has one document."""
+
+    def __init__(self, db: AsyncDatabase[Document]) -> None:
+        self._verdicts: AsyncCollection[Document] = db["verdicts"]
+
+    async def load(self) -> Followed:
+        """What was noted last; the beginning where nothing was."""
+        async with _answering():
+            noted = await self._verdicts.find_one({"_id": "position"})
+        if noted is None:
+            return Followed(0, frozenset())
+        return Followed(noted["next_index"], frozenset(noted["open_calls"]))
+
+    async def save(self, followed: Followed) -> None:
+        """Note it, in place of what was noted before."""
+        noted = {
+            "next_index": followed.next_index,
+            "open_calls": sorted(followed.open_calls),
+        }
+        async with _answering():
+            await self._verdicts.replace_one({"_id": "position"}, noted, upsert=True)
 
 
 def _document(entry: StoredEntry) -> Document:

@@ -145,7 +145,7 @@ def _decide_again(call: Call, decided: events.PolicyDecided) -> Decision | None:
 
 def _in_their_languages(decision: Decision, decided: events.PolicyDecided) -> Decision:
     """The decision with each party owed its own language, as was decided."""
-    languages = {owed.party: owed.language for owed in decided.obligations}
+    languages: dict[str, str] = {owed.party: owed.language for owed in decided.obligations}
     obligations = tuple(
         replace(owed, language=languages.get(owed.party, owed.language))
         for owed in decision.obligations

@@ -41,8 +41,9 @@ class Call:
     `present` are the parties in the call now, `objections` those who said no and did not take it
     back. `notices` are all that were given, `evidence` those that count: they were played to the
     party's own ear, or stated of a recording session, in which we can play nothing; and nobody came
-    in that party's place since. `streams` are the legs that such a session has had. Facts may come
-    in any order between services; within one service they come in order.
+    in that party's place since. `streams` are the legs that such a session has had. `verdict` is
+    the latest of `verdict_ids`; `news` says that facts came in after it. Facts may come in any
+    order between services; within one service they come in order.
     """
 
     id: str
@@ -67,6 +68,8 @@ class Call:
     recording_failures: tuple[str, ...] = ()
     ended: events.CallEnded | None = None
     verdict: events.CallVerdict | None = None
+    verdict_ids: tuple[str, ...] = ()
+    news: bool = False
 
     @property
     def told_purposes(self) -> frozenset[str]:
@@ -94,6 +97,10 @@ def apply(call: Call, entry: StoredEntry) -> Call:
     if fact_class is None or entry.type not in _APPLY:
         return call
     fact = fact_class.model_validate(dict(content.fields))
+    if isinstance(fact, events.CallVerdict):
+        ids = (*call.verdict_ids, entry.event_id)
+        return replace(call, verdict=fact, verdict_ids=ids, news=False)
+    call = replace(call, news=True)
     if isinstance(fact, events.CallStarted):
         return replace(call, started=fact, started_at=content.time)
     if isinstance(fact, events.NoticeGiven):
@@ -124,8 +131,16 @@ _APPLY = frozenset(
         "recording.failed",
         "call.ended",
         "call.verdict",
+        "call.verdict_amended",
     }
 )
+
+_VERDICTS = frozenset({"call.verdict", "call.verdict_amended"})
+
+
+def is_news(event_type: str) -> bool:
+    """Whether an entry of this type can change what is said of a call."""
+    return event_type in _APPLY - _VERDICTS
 
 
 def _told(call: Call, notice: GivenNotice) -> Call:
@@ -179,8 +194,6 @@ def _apply_fact(call: Call, fact: Fact) -> Call:  # noqa: C901, PLR0912 — one 
             return replace(call, recording_failures=(*call.recording_failures, fact.cause))
         case events.CallEnded():
             return replace(call, ended=fact, answered=call.answered or fact.answered)
-        case events.CallVerdict():
-            return replace(call, verdict=fact)
     return call
 
 

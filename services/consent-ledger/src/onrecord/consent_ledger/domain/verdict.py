@@ -1,38 +1,44 @@
-"""The verdict: what became of a call's recording, once and for every answered call."""
+"""The verdict: what became of a call's recording; and what later findings make of it."""
 
 from __future__ import annotations
 
 from onrecord.consent_ledger.domain.call import Call, kept_seconds
-from onrecord.contracts.events import CallVerdict, Grade
+from onrecord.contracts.events import CallVerdict, CallVerdictAmended, Grade
 
 SIGNALLING_LOST = "signalling_lost"
 """The cause when a call's worker died, or fell silent before it said how the call ended."""
+
+NOT_STORED = "not_stored"
+"""The cause when a recording was started and the recorder did not say that it is stored."""
 
 _GATE_OPENED = "opened"
 _CALL_ENDED = "call_ended"
 
 
 def is_settled(call: Call) -> bool:
-    """Whether nothing more can be said: the verdict is in, or there will be none."""
-    return call.verdict is not None or (call.ended is not None and not call.answered)
+    """Whether nothing is to be said until another fact comes in."""
+    if call.verdict is not None:
+        return not call.news
+    return call.ended is not None and not call.answered
 
 
-def is_due(call: Call, *, silent: bool) -> bool:
-    """Whether the verdict can be given now.
+def is_due(call: Call, *, silent: bool, overdue: bool) -> bool:
+    """Whether enough is known to judge the call now, for the first time or again.
 
     `silent`: the call's worker has not named it for too long, so that `call.ended` is not waited
     for; nor, after the end of a call whose gate was opened, or may have been as the call ended,
-    `recording.started`, which may cross it. A recording that was started is waited for without a
-    limit: the recorder keeps its spool until the units are stored.
+    `recording.started`, which may cross it. `overdue`: no fact of the call has come in for so long
+    that the rest of its recording is not waited for. The first verdict does not wait for the rest
+    when the recorder gave up; an amended one does, so that a spool that is drained late is one
+    finding and not as many as it has units.
     """
-    if is_settled(call) or not call.answered:
+    if is_settled(call) or not call.answered or (call.ended is None and not silent):
         return False
-    if call.ended is None:
-        return silent
-    if call.stored_all or call.recording_failures:
+    if call.stored_all:
         return True
-    if call.recording_started:
-        return False
+    if call.ended is None or call.recording_started:
+        gave_up = call.ended is None or bool(call.recording_failures)
+        return overdue or (gave_up and call.verdict is None)
     return silent or not _may_be_recorded(call, call.ended.gate)
 
 
@@ -41,8 +47,19 @@ def _may_be_recorded(call: Call, gate: str) -> bool:
     return gate == _GATE_OPENED or (gate == _CALL_ENDED and bool(call.relied_on))
 
 
+def conclude(call: Call) -> CallVerdict | None:
+    """The fact to state of a call for which a verdict is due; None when it stands already."""
+    judged = judge(call)
+    if call.verdict is None:
+        return judged
+    content = judged.model_dump()
+    if content == call.verdict.model_dump(include=set(content)):
+        return None
+    return CallVerdictAmended(**content, amends=call.verdict_ids[-1])
+
+
 def judge(call: Call) -> CallVerdict:
-    """Give the verdict of a call for which it is due."""
+    """What the facts of a call say about its recording."""
     if call.started is not None and call.started.kind == "emergency":
         return CallVerdict(verdict="not_recorded", rule="emergency")
     if call.started is not None and call.started.kind == "unrecorded":
@@ -62,6 +79,8 @@ def _judge_recording(call: Call) -> CallVerdict:
         causes.append("objection")
     if _lost_its_worker(call):
         causes.append(SIGNALLING_LOST)
+    if not call.stored_all and not call.recording_failures:
+        causes.append(NOT_STORED)
     if not call.units:
         verdict, causes = "failed", causes or ["nothing_kept"]
     else:
