@@ -45,22 +45,27 @@ async def test_a_ledger_that_stood_still_judges_no_running_call(launch: Launch) 
     """Stopped for longer than a worker may be silent, it waits to be told before it judges.
 
     The worker's next KeepAlive comes after the ledger's first round; another call's verdict shows
-    that the round was made.
+    that a round was made.
     """
     process = launch(keepalive_silence="6")
     async with process.stub() as ledger:
         await append(ledger, told_call("running"))
-        naming = pb.KeepAliveRequest(worker="signalling-1", call_ids=["running"])
-        await ledger.KeepAlive(naming, timeout=TIMEOUT)
+        await a_round(ledger, "before")
         process.signal(signal.SIGSTOP)
         await asyncio.sleep(7)  # The silence is what is tried.
         process.signal(signal.SIGCONT)
-        ended = fact("over", "call.ended", {"gate": "media_unavailable"})
-        await append(ledger, [*told_call("over")[:3], ended])
-        await ledgers.verdict_of(ledger, "over")
+        await a_round(ledger, "after")
+        naming = pb.KeepAliveRequest(worker="signalling-1", call_ids=["running"])
         await ledger.KeepAlive(naming, timeout=TIMEOUT)
         entries = await ledgers.read(ledger, pb.ReadRequest(stream="call/running"))
         assert [entry["type"] for entry in entries] == [one.type for one in told_call("running")]
+
+
+async def a_round(ledger: Stub, call: str) -> None:
+    """Wait until the ledger has judged a call that is over."""
+    ended = fact(call, "call.ended", {"gate": "media_unavailable"})
+    await append(ledger, [*told_call(call)[:3], ended])
+    await ledgers.verdict_of(ledger, call)
 
 
 async def test_a_recording_that_is_not_stored_is_judged_in_the_end(launch: Launch) -> None:
