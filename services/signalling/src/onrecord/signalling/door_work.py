@@ -47,6 +47,8 @@ class DoorWork:
         match effect:
             case do.OpenMedia():
                 self._start(running, self._open(running, effect), "media_unavailable")
+            case do.OpenStreams():
+                self._start(running, self._open_streams(running, effect), None, on.StreamsFailed())
             case do.UpdateMedia(is_awaited=True):
                 self._start(running, self._update(running, effect), "media_unavailable")
             case do.Announce():
@@ -74,18 +76,30 @@ class DoorWork:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(
-        self, running: RunningCall, work: Awaitable[on.Input | None], outage: on.Outage | None
+        self,
+        running: RunningCall,
+        work: Awaitable[on.Input | None],
+        outage: on.Outage | None,
+        failure: on.Input | None = None,
     ) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._supervise(running, work, outage), name=f"door {outage}")
+        """Do `work`; when it fails the call hears of `failure`, or by default of the `outage`."""
+        if failure is None and outage is not None:
+            failure = on.Failed(outage)
+        supervised = self._supervise(running, work, outage, failure)
+        task = asyncio.create_task(supervised, name=f"door {outage}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _supervise(
-        self, running: RunningCall, work: Awaitable[on.Input | None], outage: on.Outage | None
+        self,
+        running: RunningCall,
+        work: Awaitable[on.Input | None],
+        outage: on.Outage | None,
+        failure: on.Input | None,
     ) -> None:
-        """Await `work`; however it fails, the call goes on with `Failed`."""
-        outcome: on.Input | None = on.Failed(outage) if outage is not None else None
+        """Await `work`; however it fails, the call goes on with `failure`."""
+        outcome = failure
         try:
             outcome = await work
         except grpc.aio.AioRpcError as error:
@@ -100,10 +114,21 @@ class DoorWork:
     async def _open(self, running: RunningCall, effect: do.OpenMedia) -> on.Input:
         async with running.media_turn:
             address, opened = await self._doors.recorders.open(running.id, effect)
-        running.media_address = address
-        if running.call.phase is not Phase.OVER:
-            running.watching = self._start(running, self._watch(running), None)
+        self._attend(running, address)
         return opened
+
+    async def _open_streams(self, running: RunningCall, effect: do.OpenStreams) -> on.Input:
+        async with running.media_turn:
+            at = running.media_address
+            address, opened = await self._doors.recorders.open_streams(at, running.id, effect)
+        self._attend(running, address)
+        return opened
+
+    def _attend(self, running: RunningCall, address: str) -> None:
+        """Note where a call's media is, and hear from there from now on."""
+        running.media_address = address
+        if running.call.phase is not Phase.OVER and running.watching is None:
+            running.watching = self._start(running, self._watch(running), None)
 
     async def _update(self, running: RunningCall, effect: do.UpdateMedia) -> on.Input:
         async with running.media_turn:

@@ -13,13 +13,15 @@ from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any, Literal
 
-from onrecord.policy.vocabulary import PURPOSES
+from onrecord.policy.vocabulary import ACTS, METHODS, PURPOSES
 from onrecord.sip.errors import SipError
 from onrecord.sip.hop import Hop
 from onrecord.sip.uri import SipUri
 
 OnNoPermit = Literal["continue", "refuse"]
 MAX_TARGETS = 8
+SessionGate = Literal["memory", "inactive"]
+WRITTEN = "written"
 
 
 class RoutesError(ValueError):
@@ -66,12 +68,57 @@ class Emergency:
 
 
 @dataclass(frozen=True, slots=True)
+class StatedNotice:
+    """A notice that is not given by us: what it says, to whom, and on whose word.
+
+    A written one is published and counts for every session (grade D); of any other one of
+    `systems` must say each time that it was given (grade C).
+    """
+
+    notice: str
+    version: str
+    parties: tuple[str, ...]
+    method: str
+    language: str
+    acts: tuple[str, ...]
+    purposes: tuple[str, ...]
+    systems: tuple[str, ...] = ()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it counts without anybody's word."""
+        return self.method == WRITTEN
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLine:
+    """How recording sessions (RFC 7866) are taken; `line` and what follows it stand in the facts.
+
+    `gate`: until the permit, `memory` takes the media and keeps none of it, `inactive` asks the
+    client to send none (§7.2).
+    """
+
+    line: str = ""
+    gate: SessionGate = "memory"
+    purposes: tuple[str, ...] = ("training", "quality")
+    language: str = "en-GB"
+    business_unit: str = "default"
+    notices: tuple[StatedNotice, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What facts and logs call this route."""
+        return self.line or "siprec"
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
-    """A whole routes file."""
+    """A whole routes file; `sessions` is None where no recording session is taken."""
 
     peers: frozenset[str]
     routes: tuple[Route, ...]
     emergency: Emergency
+    sessions: SessionLine | None = None
 
     def find(self, dialled: str) -> Emergency | Route | None:
         """The emergency rule or the first matching route; None when the number goes nowhere."""
@@ -106,7 +153,7 @@ class _Reader:
         self._file = file
 
     def routes(self, document: Mapping[str, Any]) -> Routes:
-        self._known("", document, {"peers", "route", "emergency"})
+        self._known("", document, {"peers", "route", "emergency", "siprec"})
         tables = document.get("route")
         if not isinstance(tables, list) or not tables:
             raise self._fault("route", "write at least one [[route]]")
@@ -114,6 +161,9 @@ class _Reader:
             peers=self._peers(self._table(document, "peers")),
             routes=tuple(self._route(f"route[{n}]", table) for n, table in enumerate(tables)),
             emergency=self._emergency(self._table(document, "emergency")),
+            sessions=self._sessions(self._table(document, "siprec"))
+            if "siprec" in document
+            else None,
         )
 
     def _peers(self, table: Mapping[str, Any]) -> frozenset[str]:
@@ -140,19 +190,75 @@ class _Reader:
             raise self._fault(f"{key}.record", "write true or false")
         on_no_permit = table.get("on_no_permit", "continue")
         self._choice(f"{key}.on_no_permit", on_no_permit, ("continue", "refuse"))
-        purposes = self._texts(f"{key}.purposes", table.get("purposes", ["training", "quality"]))
-        for purpose in purposes:
-            self._choice(f"{key}.purposes", purpose, sorted(PURPOSES))
         return Route(
             prefix=self._text(f"{key}.prefix", table.get("prefix")),
             to=self._targets(f"{key}.to", table.get("to")),
             record=record,
             line=self._text(f"{key}.line", table.get("line", "")),
             on_no_permit=on_no_permit,
-            purposes=purposes,
+            purposes=self._purposes(key, table),
             language=self._text(f"{key}.language", table.get("language", "en-GB")),
             business_unit=self._text(f"{key}.business_unit", table.get("business_unit", "default")),
         )
+
+    def _sessions(self, table: Mapping[str, Any]) -> SessionLine:
+        known = {"line", "gate", "purposes", "language", "business_unit", "notice"}
+        self._known("siprec", table, known)
+        gate = table.get("gate", "memory")
+        self._choice("siprec.gate", gate, ("memory", "inactive"))
+        notices = table.get("notice", [])
+        if not isinstance(notices, list):
+            raise self._fault("siprec.notice", "write it as [[siprec.notice]]")
+        unit = table.get("business_unit", "default")
+        return SessionLine(
+            line=self._text("siprec.line", table.get("line", "")),
+            gate=gate,
+            purposes=self._purposes("siprec", table),
+            language=self._text("siprec.language", table.get("language", "en-GB")),
+            business_unit=self._text("siprec.business_unit", unit),
+            notices=tuple(
+                self._notice(f"siprec.notice[{n}]", notice) for n, notice in enumerate(notices)
+            ),
+        )
+
+    def _notice(self, key: str, table: object) -> StatedNotice:
+        """Read what is going to be evidence: nothing of it is assumed."""
+        if not isinstance(table, dict):
+            raise self._fault(key, "write it as [[siprec.notice]]")
+        texts = ("notice", "version", "method", "language")
+        lists = ("parties", "acts", "purposes")
+        self._known(key, table, {*texts, *lists, "systems"})
+        self._choice(f"{key}.method", table.get("method"), sorted(METHODS))
+        notice = StatedNotice(
+            **{name: self._text(f"{key}.{name}", table.get(name)) for name in texts},
+            parties=self._some(f"{key}.parties", table.get("parties"), ("caller", "agent")),
+            acts=self._some(f"{key}.acts", table.get("acts"), sorted(ACTS)),
+            purposes=self._some(f"{key}.purposes", table.get("purposes"), sorted(PURPOSES)),
+            systems=self._texts(f"{key}.systems", table.get("systems", [])),
+        )
+        if "" in (notice.notice, notice.version, notice.language, *notice.systems):
+            raise self._fault(key, "notice, version, language and systems must not be empty")
+        if notice.is_published == bool(notice.systems):
+            raise self._fault(
+                f"{key}.systems",
+                "a written notice counts by itself and has none; for any other name those whose "
+                "word counts",
+            )
+        return notice
+
+    def _purposes(self, key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
+        purposes = table.get("purposes", ["training", "quality"])
+        return self._some(f"{key}.purposes", purposes, sorted(PURPOSES))
+
+    def _some(
+        self, key: str, value: object, choices: list[str] | tuple[str, ...]
+    ) -> tuple[str, ...]:
+        found = self._texts(key, value)
+        if not found:
+            raise self._fault(key, f"write some of {', '.join(choices)}")
+        for text in found:
+            self._choice(key, text, choices)
+        return found
 
     def _emergency(self, table: Mapping[str, Any]) -> Emergency:
         self._known("emergency", table, {"numbers", "prefixes", "to"})

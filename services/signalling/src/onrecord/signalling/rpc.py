@@ -8,10 +8,13 @@ import grpc.aio
 from onrecord.api.signalling.v1 import signalling_pb2 as pb
 from onrecord.api.signalling.v1 import signalling_pb2_grpc as stubs
 from onrecord.contracts.event import format_time
-from onrecord.platform.errors import InvalidInput, NotFound, Refused, Unavailable
+from onrecord.platform.errors import Denied, InvalidInput, NotFound, Refused, Unavailable
+from onrecord.platform.grpc import reason_of
+from onrecord.signalling.adapters.recorders import Recorders
 from onrecord.signalling.domain import inputs as on
 from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.phase import Phase
+from onrecord.signalling.domain.recording_session import RecordingSession
 from onrecord.signalling.running import RunningCall
 from onrecord.signalling.switchboard import Switchboard
 
@@ -25,8 +28,9 @@ _PARTIES: dict[str, Party] = {"caller": "caller", "agent": "agent"}
 class CallControlServicer(stubs.CallControlServicer):
     """Serves CallControl."""
 
-    def __init__(self, switchboard: Switchboard) -> None:
+    def __init__(self, switchboard: Switchboard, recorders: Recorders) -> None:
         self._switchboard = switchboard
+        self._recorders = recorders
 
     async def List(  # noqa: N802  # named by the .proto, as are all below
         self,
@@ -90,6 +94,31 @@ class CallControlServicer(stubs.CallControlServicer):
         await _media_done(running)
         return pb.ObjectResponse(event_id=event_id)
 
+    async def Attach(  # noqa: N802
+        self,
+        request: pb.AttachRequest,
+        context: grpc.aio.ServicerContext[pb.AttachRequest, pb.AttachResponse],
+    ) -> pb.AttachResponse:
+        """Let a system's statement count, from where the streams stand now."""
+        running = self._session(request)
+        session, party = running.call, _PARTIES.get(request.party)
+        if party is None or not isinstance(session, RecordingSession):
+            raise InvalidInput("bad_statement", "party is caller or agent, of a recording session")
+        notice = session.evidence.find(request.system, party, request.notice, request.version)
+        if notice is None:
+            raise Denied("not_its_notice", "the routes file does not let this system state that")
+        if not running.media_address:
+            raise Refused("not_answered", "the session has no media yet")
+        if standing := session.evidence.standing(party, notice):
+            return pb.AttachResponse(event_id=standing)
+        try:
+            received = await self._recorders.told(running.media_address, running.id)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable("media_unavailable", f"no positions: {reason_of(error)}") from error
+        event_id = session.evidence.standing(party, notice) or session.evidence.next_id(party)
+        self._switchboard.happen(running, on.Stated(party, notice, request.system, received))
+        return pb.AttachResponse(event_id=event_id)
+
     async def HangUp(  # noqa: N802
         self,
         request: pb.HangUpRequest,
@@ -98,6 +127,17 @@ class CallControlServicer(stubs.CallControlServicer):
         """End the call on both sides."""
         self._switchboard.happen(self._find(request.call_id), on.HangUpAsked())
         return pb.HangUpResponse()
+
+    def _session(self, request: pb.AttachRequest) -> RunningCall:
+        kind = request.WhichOneof("call")
+        if kind in (None, "call_id"):
+            return self._find(request.call_id)
+        found = self._switchboard.sessions_known_as(str(kind), str(getattr(request, str(kind))))
+        if len(found) > 1:
+            raise Refused("several_sessions", "more than one session has this id; name ours")
+        if not found:
+            raise NotFound("unknown_call", "no session of this worker has this id")
+        return found[0]
 
     def _find(self, call_id: str) -> RunningCall:
         running = self._switchboard.calls.get(call_id)

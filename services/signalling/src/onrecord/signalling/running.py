@@ -11,6 +11,7 @@ from onrecord.signalling.domain.call import Call
 from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.kept import KeptCall
 from onrecord.signalling.domain.phase import Phase
+from onrecord.signalling.domain.recording_session import RecordingSession
 from onrecord.sip.dialog import Dialog
 from onrecord.sip.events import LegId
 from opentelemetry.trace import Span
@@ -32,14 +33,19 @@ _STATES = {
 _SET_UP = frozenset({Phase.RECORDING, Phase.PAUSED, Phase.UNRECORDED, Phase.OVER})
 
 
+Conductor = Call | RecordingSession
+"""Whatever conducts a running call: a machine that takes inputs and gives effects."""
+
+
 class RunningCall:
     """A call and its ties to the outside; media commands take `media_turn` one after another."""
 
-    def __init__(self, call: Call, started_at: datetime, span: Span) -> None:
+    def __init__(self, call: Conductor, started_at: datetime, span: Span) -> None:
         self.call = call
         self.legs: dict[Party, LegId] = {}
         self.started_at = started_at
         self.answered_at = ""
+        self.contact = ""
         self.span = span
         self.traceparent = ""
         self.media_address = ""

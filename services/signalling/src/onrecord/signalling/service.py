@@ -20,6 +20,7 @@ from onrecord.signalling.leases import keep_alive, renew_leases
 from onrecord.signalling.restart import Restart
 from onrecord.signalling.routes import load_routes
 from onrecord.signalling.rpc import SERVICE_NAME, CallControlServicer
+from onrecord.signalling.session_side import CAPABILITIES
 from onrecord.signalling.settings import SignallingSettings
 from onrecord.signalling.subscriptions import subscriptions
 from onrecord.signalling.switchboard import Limits, Switchboard
@@ -53,6 +54,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         routes.sources,
         switchboard.on_sip,
         switchboard.admits,
+        capabilities=CAPABILITIES if routes.sessions is not None else None,
     )
     switchboard.connect(socket.endpoint, socket.flush)
     restart = Restart(switchboard, doors.recorders)
@@ -84,7 +86,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         rpc=[
             (
                 stubs.add_CallControlServicer_to_server,
-                CallControlServicer(switchboard),
+                CallControlServicer(switchboard, doors.recorders),
                 SERVICE_NAME,
             )
         ],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
+from onrecord.signalling.domain.call import Call
 from onrecord.signalling.domain.inputs import Party
+from onrecord.signalling.domain.plan import Plan
 from onrecord.signalling.running import RunningCall
 from onrecord.sip import events as sip
 from onrecord.sip.client_leg import Invitation
@@ -25,8 +27,8 @@ def carry_out(endpoint: Endpoint, running: RunningCall, effect: do.Effect, now: 
             endpoint.answer(running.legs[party], body, now)
         case do.Refuse(party, status, reason):
             endpoint.reject(running.legs[party], status, now, reason=reason)
-        case do.InviteAgent():
-            running.legs["agent"] = _invite(endpoint, running, effect, now)
+        case do.InviteAgent() if isinstance(running.call, Call):
+            running.legs["agent"] = _invite(endpoint, running.call.plan, effect, now)
         case do.Acknowledge(party, body):
             endpoint.acknowledge(running.legs[party], body, now)
         case do.Reoffer(party, body):
@@ -75,10 +77,7 @@ def _agents_own(event: sip.Event) -> on.Input | None:
     return None
 
 
-def _invite(
-    endpoint: Endpoint, running: RunningCall, effect: do.InviteAgent, now: float
-) -> sip.LegId:
-    plan = running.call.plan
+def _invite(endpoint: Endpoint, plan: Plan, effect: do.InviteAgent, now: float) -> sip.LegId:
     invitation = Invitation(
         target=effect.target,
         caller=plan.caller,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import random
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from onrecord.platform.telemetry import (
     traceparent,
     tracer,
 )
-from onrecord.signalling import sip_side
+from onrecord.signalling import session_side, sip_side
 from onrecord.signalling.adapters.kept_calls import KeptCalls
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
@@ -36,19 +37,25 @@ from onrecord.signalling.domain.call import Call
 from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.kept import KeptCall
 from onrecord.signalling.domain.plan import Office, Plan, Refusal, plan_call
+from onrecord.signalling.domain.recording_session import RecordingSession
+from onrecord.signalling.domain.session_plan import SessionPlan, plan_session
 from onrecord.signalling.door_work import Doors, DoorWork
 from onrecord.signalling.routes import Emergency
-from onrecord.signalling.running import RunningCall
+from onrecord.signalling.running import Conductor, RunningCall
 from onrecord.sip import events as sip
 from onrecord.sip.dialog import Dialog
 from onrecord.sip.endpoint import RETRY_AFTER, Endpoint
 from onrecord.sip.message import Request
+from onrecord.sip.siprec.offer import is_recording_session
 from opentelemetry.trace import use_span
 
 log = get_logger()
 invites = meter().create_counter("onrecord_invites", description="new calls, by outcome")
 active = meter().create_up_down_counter("onrecord_active_calls", description="running calls")
 facts_lost = meter().create_counter("onrecord_facts_lost", description="facts not journalled")
+
+_GLARE_SECONDS = 2.0
+"""RFC 3261 §14.1: the longest wait of the side that did not begin the dialog."""
 
 _SESSION_BITS = 62
 """The o-line's session id is a number that must fit a signed 64-bit integer at every peer."""
@@ -95,16 +102,25 @@ class Switchboard:
         if isinstance(event, sip.IncomingInvite):
             self._take_call(event)
         elif (found := self._by_leg.get(event.leg)) is not None:
-            running, party = found
-            happening = sip_side.meaning(event, party)
-            if happening is not None:
-                self.happen(running, happening)
+            self._hear(event, *found)
         if isinstance(event, sip.Ended | sip.Bye):
             self._kept.leg_is_over(event.leg)
 
+    def _hear(self, event: sip.Event, running: RunningCall, party: Party) -> None:
+        if isinstance(running.call, RecordingSession):
+            happening = session_side.meaning(event)
+        else:
+            happening = sip_side.meaning(event, party)
+        if isinstance(happening, Refusal):
+            log.info("offer refused", call=running.id, reason=happening.reason)
+            now = asyncio.get_running_loop().time()
+            self._endpoint.reject(event.leg, happening.status, now, headers=happening.headers)
+        elif happening is not None:
+            self.happen(running, happening)
+
     def admits(self, request: Request) -> bool:
         """Whether one more call may come in: always an emergency call, else up to the limit."""
-        if isinstance(self._office.routes.find(request.uri.number), Emergency):
+        if self._is_emergency(request):
             return True
         if not self._endpoint.is_crowded and len(self.calls) < self._limits.max_calls:
             return True
@@ -159,6 +175,14 @@ class Switchboard:
                 for running in ending:
                     await self._doors.facts.drained(running.id, seconds)
 
+    def sessions_known_as(self, kind: str, value: str) -> list[RunningCall]:
+        """The recording sessions to which their client gave this identifier."""
+        return [
+            running
+            for running in self.calls.values()
+            if isinstance(running.call, RecordingSession) and running.call.is_known_as(kind, value)
+        ]
+
     def by_recorder(self) -> dict[str, list[str]]:
         """The calls that have media, by their recorder's address."""
         found: dict[str, list[str]] = defaultdict(list)
@@ -173,12 +197,14 @@ class Switchboard:
         if isinstance(plan, Refusal):
             log.info("call refused", call=call_id, status=plan.status, reason=plan.reason)
             invites.add(1, {"outcome": plan.reason})
-            headers = (RETRY_AFTER,) if plan.status == 503 else ()
+            headers = (RETRY_AFTER,) if plan.status == 503 else plan.headers
             self._endpoint.reject(event.leg, plan.status, now, headers=headers)
             return
         invites.add(1, {"outcome": plan.kind})
-        running = self._start(Call(plan), utc_now())
+        call = Call(plan) if isinstance(plan, Plan) else RecordingSession(plan)
+        running = self._start(call, utc_now())
         running.legs["caller"] = event.leg
+        running.contact = self._endpoint.contact(event)
         with use_span(running.span), in_call(running.id):
             running.traceparent = traceparent()
             log.info("call routed", kind=plan.kind, line=plan.line)
@@ -186,26 +212,36 @@ class Switchboard:
             self._kept.keep(self._snapshot(running))
             self._carry_out(running, running.call.begin(now), now)
 
-    def _start(self, call: Call, started_at: datetime) -> RunningCall:
+    def _start(self, call: Conductor, started_at: datetime) -> RunningCall:
         attributes = {CALL_ID: call.plan.call_id, "onrecord.kind": call.plan.kind}
         running = RunningCall(call, started_at, tracer().start_span("call", attributes=attributes))
         self.calls[running.id] = running
         active.add(1)
         return running
 
-    def _plan(self, call_id: str, event: sip.IncomingInvite) -> Plan | Refusal:
+    def _plan(self, call_id: str, event: sip.IncomingInvite) -> Plan | SessionPlan | Refusal:
         if event.source.host not in self._office.routes.peers:
             return Refusal(403, "not_a_peer")
         session_id = secrets.randbits(_SESSION_BITS)
-        plan = plan_call(self._office, call_id, event.request, utc_now().date(), session_id)
-        if isinstance(plan, Plan) and plan.kind != "emergency" and self._is_draining():
+        request, today = event.request, utc_now().date()
+        plan: Plan | SessionPlan | Refusal
+        if not self._is_emergency(request) and is_recording_session(request):
+            plan = plan_session(self._office, call_id, request, today, session_id)
+        else:
+            plan = plan_call(self._office, call_id, request, today, session_id)
+        if not isinstance(plan, Refusal) and plan.kind != "emergency" and self._is_draining():
             return Refusal(503, "draining")
         return plan
 
+    def _is_emergency(self, request: Request) -> bool:
+        return isinstance(self._office.routes.find(request.uri.number), Emergency)
+
     def _carry_out(self, running: RunningCall, effects: list[do.Effect], now: float) -> None:
         before = dict(running.legs)
+        is_session = isinstance(running.call, RecordingSession)
+        side = session_side if is_session else sip_side
         for effect in effects:
-            if sip_side.carry_out(self._endpoint, running, effect, now):
+            if side.carry_out(self._endpoint, running, effect, now):
                 continue
             if not self._work.carry_out(running, effect):
                 self._carry_out_here(running, effect)
@@ -229,6 +265,11 @@ class Switchboard:
                 running.ring_timer = loop.call_later(
                     self._limits.ring_seconds, self.happen, running, on.RangTooLong()
                 )
+            case do.ReofferLater():
+                asyncio.get_running_loop().call_later(
+                    random.uniform(0, _GLARE_SECONDS),  # noqa: S311 - spreads, protects nothing
+                    self.happen, running, on.ReofferDue(),
+                )  # fmt: skip
             case do.ResumeOutcome(reason):
                 running.resolve_resuming(reason)
             case do.Finish():

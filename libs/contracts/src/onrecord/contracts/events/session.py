@@ -8,10 +8,10 @@ from onrecord.contracts.events.vocabulary import SIGNALLING, Leg
 from onrecord.contracts.fact import Fact, Fields, Sealed, Service, Sha256, Slug, Text
 from pydantic import Field
 
-MAX_DOCUMENT = 24 * 1024
+MAX_DOCUMENT = 20 * 1024
 """Octets of a metadata document that are kept sealed: with the rest an entry stays below 64 KiB."""
 
-MAX_PARTICIPANTS = 24
+MAX_PARTICIPANTS = 20
 MAX_CORRELATIONS = 32
 MAX_TEXT = 128
 

@@ -81,9 +81,10 @@ class Observed:
     """Everything about one call.
 
     `log` is (stream, seq) of every entry of the whole log in the order of its index, `entries` the
-    call's own. `objects` are the bodies under the call's keys, `unit_keys` the data keys by
-    reference, `spool` the names of files left there. `private` are texts that may stand nowhere in
-    clear: the numbers of the call. `projection` is the call's document in retrieval's index.
+    call's own. `phones` are the tapes of what was sent, by leg. `objects` are the bodies under the
+    call's keys, `unit_keys` the data keys by reference, `spool` the names of files left there.
+    `private` are texts that may stand nowhere in clear: the numbers of the call. `projection` is
+    the call's document in retrieval's index.
     """
 
     call: str
@@ -132,9 +133,10 @@ class Observed:
         return sorted(found, key=lambda frame: (sources.index(frame.ssrc), frame.sequence))
 
     def spans(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Party and span of each notice that was given."""
+        """Party and span of each notice that was given by us."""
         for given in self.of_type("notice.given"):
-            yield given.fields["party"], given.fields["span"]
+            if "span" in given.fields:
+                yield given.fields["party"], given.fields["span"]
 
     def _open(self, listed: dict[str, Any]) -> StoredUnit:
         key = listed["object_key"]

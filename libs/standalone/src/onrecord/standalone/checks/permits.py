@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onrecord.ledger.canonical import CanonicalEntry
+from onrecord.ledger.permit import STREAMS
 from onrecord.rtp.storage.unit import Frame
 from onrecord.softphone.media import MediaFrame
 from onrecord.standalone.checks.frames import (
@@ -64,7 +65,7 @@ def kept_by_permit(seen: Observed) -> str:
 def losses_named(seen: Observed) -> str:
     """What was permitted and delivered is kept once, as it was sent, or has a gap's name (I2)."""
     total = 0
-    for party in PARTIES:
+    for party in (*PARTIES, *STREAMS):
         frames = seen.frames(party)
         kept = {number_of(frame): frame for frame in frames}
         if len(kept) != len(frames):
@@ -141,7 +142,7 @@ def _within(seen: Observed, unit: StoredUnit, frame: Frame, permit: UsedPermit) 
     until = permit.until.get(leg)
     if until and frame.ssrc == until["ssrc"] and frame.sequence > until["sequence"]:
         raise Broken(f"frame {frame.sequence} of {leg} came after the gate was shut")
-    if leg not in PARTIES and not any(
+    if leg not in (*PARTIES, *STREAMS) and not any(
         in_span(frame, span) for _, span in seen.spans() if span["leg"] == leg
     ):
         raise Broken(f"frame {frame.sequence} of {leg} is of no notice on record")

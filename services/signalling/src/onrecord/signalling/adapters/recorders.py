@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from ipaddress import AddressValueError, IPv4Address
 
 import grpc.aio
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as ledger_pb
@@ -13,7 +15,7 @@ from onrecord.signalling.adapters.retry import ask
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
 from onrecord.signalling.domain.negotiation import voice_of
-from onrecord.sip.sdp import Media
+from onrecord.sip.sdp import Codec, Media
 
 _BRIDGES: dict[do.Bridge, pb.Bridge.ValueType] = {
     "now": pb.BRIDGE_NOW,
@@ -51,6 +53,46 @@ class Recorders:
             raise Unavailable("media_unavailable", "the recorder opened fewer legs than asked")
         opened = on.MediaOpened(reply.media_node, ours["caller"], ours["agent"])
         return reply.media_address or self._address, opened
+
+    async def open_streams(
+        self, address: str, call_id: str, effect: do.OpenStreams
+    ) -> tuple[str, on.StreamsOpened]:
+        """Reserve or update a recording session's streams; `address` is empty the first time.
+
+        Returns the recorder's address with its answer. Raises grpc.aio.AioRpcError, or Unavailable
+        for an answer without all of them.
+        """
+        legs = [_stream(stream) for stream in effect.streams]
+        request = pb.OpenRequest(call_id=call_id, legs=legs, bridge=pb.BRIDGE_NEVER)
+        media = self._media(address)
+        reply = await ask(media.Open, request, seconds=self._seconds, retry=self._retry)
+        places = {leg.name: (leg.host, leg.port) for leg in reply.legs}
+        if not {leg.name for leg in legs} <= places.keys():
+            raise Unavailable("media_unavailable", "the recorder opened fewer streams than asked")
+        if address:
+            update = pb.UpdateRequest(call_id=call_id, legs=legs)
+            await ask(media.Update, update, seconds=self._seconds, retry=self._retry)
+        return reply.media_address or self._address, on.StreamsOpened(reply.media_node, places)
+
+    async def told(self, address: str, call_id: str) -> tuple[Mapping[str, object], ...]:
+        """Say that the parties were told just now; how far each stream has come, as facts have it.
+
+        Raises grpc.aio.AioRpcError.
+        """
+        request = pb.ToldRequest(call_id=call_id)
+        reply = await ask(self._media(address).Told, request, seconds=self._seconds)
+        return tuple(
+            {
+                "leg": leg.name,
+                "position": {
+                    "ssrc": leg.received.ssrc,
+                    "sequence": leg.received.sequence,
+                    "timestamp": leg.received.timestamp,
+                },
+            }
+            for leg in reply.legs
+            if leg.HasField("received")
+        )
 
     async def update(self, address: str, call_id: str, effect: do.UpdateMedia) -> None:
         """Tell both far ends and the bridge. Raises grpc.aio.AioRpcError."""
@@ -111,8 +153,20 @@ class Recorders:
 
 def _leg(party: on.Party, media: Media) -> pb.Leg:
     leg = pb.Leg(name=party, remote_host=media.address, remote_port=media.port)
-    voice = voice_of(media)
-    for codec in media.codecs:
+    return _with_codecs(leg, media.codecs, voice_of(media))
+
+
+def _stream(stream: do.Stream) -> pb.Leg:
+    """A stream whose description names no IPv4 address is recognised by its packets alone."""
+    leg = pb.Leg(name=stream.leg)
+    with contextlib.suppress(AddressValueError):
+        leg.remote_host = str(IPv4Address(stream.media.address))
+        leg.remote_port = stream.media.port
+    return _with_codecs(leg, stream.codecs, stream.codecs[0])
+
+
+def _with_codecs(leg: pb.Leg, codecs: Sequence[Codec], voice: Codec | None) -> pb.Leg:
+    for codec in codecs:
         told = pb.Codec(
             payload_type=codec.payload_type, name=codec.name, clock_rate=codec.clock_rate
         )

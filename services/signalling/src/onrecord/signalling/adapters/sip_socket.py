@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 
 from onrecord.platform.telemetry import get_logger, meter
+from onrecord.sip.capabilities import Capabilities
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.events import Event
 from onrecord.sip.hop import Hop
@@ -29,7 +30,7 @@ class SipSocket(asyncio.DatagramProtocol):
 
     Datagrams from sources outside `sources` are counted and dropped unread. `on_event` is called
     for each event and may give commands to `endpoint`; `flush` sends what they caused. `admits`
-    says which new calls may come in, as `Endpoint` has it.
+    says which new calls may come in, `capabilities` what they may ask for, as `Endpoint` has them.
     """
 
     def __init__(
@@ -39,11 +40,14 @@ class SipSocket(asyncio.DatagramProtocol):
         sources: frozenset[str],
         on_event: Callable[[Event], None],
         admits: Callable[[Request], bool] | None = None,
+        *,
+        capabilities: Capabilities | None = None,
     ) -> None:
         self.endpoint = Endpoint(
             Hop("udp", advertise or listen[0], listen[1]),
             tokens=lambda: secrets.token_hex(8),
             admits=admits,
+            capabilities=capabilities,
         )
         self._listen = listen
         self._sources = sources

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from onrecord.signalling.domain.inputs import Party
-from onrecord.sip.sdp import Media
+from onrecord.sip.sdp import Codec, Media
 from onrecord.sip.uri import SipUri
 
 FactType = Literal[
-    "call.started", "policy.decided", "call.answered", "objection.made", "call.ended"
-]
+    "call.started", "policy.decided", "call.answered", "objection.made", "call.ended",
+    "session.described", "notice.given", "party.joined", "party.left",
+]  # fmt: skip
 Bridge = Literal["now", "after_notices", "on_permit", "unchanged"]
 
 
@@ -103,6 +104,37 @@ class OpenMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream of a recording session: the leg it is kept as, and the offered line."""
+
+    leg: str
+    media: Media
+    codecs: tuple[Codec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStreams:
+    """Reserve an address for each stream that has none, tell what changed of the others.
+
+    `StreamsOpened` or `StreamsFailed` follows.
+    """
+
+    streams: tuple[Stream, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferLater:
+    """Say `ReofferDue` after the wait of RFC 3261 §14.1 for who did not begin the dialog."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskSnapshot:
+    """Ask the recording client for all of its metadata (RFC 7866 §9.2)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateMedia:
     """Tell the recorder what was agreed: `MediaUpdated` or `Failed` follows, if `is_awaited`."""
 
@@ -176,6 +208,9 @@ Effect = (
     | HangUp
     | WatchRinging
     | OpenMedia
+    | OpenStreams
+    | ReofferLater
+    | AskSnapshot
     | UpdateMedia
     | Announce
     | RequestPermit

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from onrecord.signalling.routes import StatedNotice
+from onrecord.sip.siprec.offer import RecordingOffer
 
 Party = Literal["caller", "agent"]
 Outage = Literal[
@@ -23,6 +27,45 @@ class MediaOpened:
     node: str
     caller: tuple[str, int]
     agent: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsOpened:
+    """The recorder reserved an address for each stream of a recording session, by leg."""
+
+    node: str
+    places: Mapping[str, tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsFailed:
+    """The recorder could not take the streams that were offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redescribed:
+    """The recording client sent a re-INVITE or UPDATE; `asks_offer`: it wants ours (no SDP)."""
+
+    offer: RecordingOffer
+    asks_offer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A named system states that a party was given a notice.
+
+    `received` says, as `notice.given` has it, how far each stream had come by then.
+    """
+
+    party: Party
+    notice: StatedNotice
+    system: str
+    received: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferDue:
+    """The wait after a re-INVITE that crossed another is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +212,11 @@ Exchange = Reoffered | ReofferAnswered | ReofferRefused | Acknowledged
 
 Input = (
     MediaOpened
+    | StreamsOpened
+    | StreamsFailed
+    | Redescribed
+    | Stated
+    | ReofferDue
     | MediaUpdated
     | GateOpened
     | NoticesGiven

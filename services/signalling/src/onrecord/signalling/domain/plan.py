@@ -37,6 +37,7 @@ class Refusal:
 
     status: int
     reason: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +65,28 @@ class Plan:
     @property
     def decided(self) -> dict[str, object]:
         """The fields of `policy.decided`; empty where no policy was asked."""
-        if self.decision is None:
-            return {}
-        return {
-            "pack": self.decision.pack,
-            "pack_version": self.decision.pack_version,
-            "rules": self.decision.rule_ids,
-            "obligations": [
-                {
-                    "party": owed.party,
-                    "method": owed.method,
-                    "language": owed.language,
-                    "acts": owed.acts,
-                    "purposes": owed.purposes,
-                }
-                for owed in self.decision.obligations
-            ],
-            "may_record": self.decision.may_record,
-            "retention": self.decision.retention,
-        }
+        return {} if self.decision is None else decided_fields(self.decision)
+
+
+def decided_fields(decision: Decision) -> dict[str, object]:
+    """The fields of `policy.decided`."""
+    return {
+        "pack": decision.pack,
+        "pack_version": decision.pack_version,
+        "rules": decision.rule_ids,
+        "obligations": [
+            {
+                "party": owed.party,
+                "method": owed.method,
+                "language": owed.language,
+                "acts": owed.acts,
+                "purposes": owed.purposes,
+            }
+            for owed in decision.obligations
+        ],
+        "may_record": decision.may_record,
+        "retention": decision.retention,
+    }
 
 
 def plan_call(

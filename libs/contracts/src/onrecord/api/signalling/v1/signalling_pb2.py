@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+onrecord/api/signalling/v1/signalling.proto\x12\x1aonrecord.api.signalling.v1\"\r\n\x0bListRequest\"?\n\x0cListResponse\x12/\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32 .onrecord.api.signalling.v1.Call\"\\\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\t\x12\x12\n\nmedia_node\x18\x04 \x01(\t\x12\x12\n\nstarted_at\x18\x05 \x01(\t\"Q\n\x0cPauseRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x12\n\nactor_role\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x0f\n\rPauseResponse\" \n\rResumeRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"3\n\x0eResumeResponse\x12\x11\n\trecording\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"@\n\rObjectRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\"\"\n\x0eObjectResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\" \n\rHangUpRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x10\n\x0eHangUpResponse2\xe9\x03\n\x0b\x43\x61llControl\x12Y\n\x04List\x12\'.onrecord.api.signalling.v1.ListRequest\x1a(.onrecord.api.signalling.v1.ListResponse\x12\\\n\x05Pause\x12(.onrecord.api.signalling.v1.PauseRequest\x1a).onrecord.api.signalling.v1.PauseResponse\x12_\n\x06Resume\x12).onrecord.api.signalling.v1.ResumeRequest\x1a*.onrecord.api.signalling.v1.ResumeResponse\x12_\n\x06Object\x12).onrecord.api.signalling.v1.ObjectRequest\x1a*.onrecord.api.signalling.v1.ObjectResponse\x12_\n\x06HangUp\x12).onrecord.api.signalling.v1.HangUpRequest\x1a*.onrecord.api.signalling.v1.HangUpResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+onrecord/api/signalling/v1/signalling.proto\x12\x1aonrecord.api.signalling.v1\"\r\n\x0bListRequest\"?\n\x0cListResponse\x12/\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32 .onrecord.api.signalling.v1.Call\"\\\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\t\x12\x12\n\nmedia_node\x18\x04 \x01(\t\x12\x12\n\nstarted_at\x18\x05 \x01(\t\"Q\n\x0cPauseRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x12\n\nactor_role\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x0f\n\rPauseResponse\" \n\rResumeRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"3\n\x0eResumeResponse\x12\x11\n\trecording\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"@\n\rObjectRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\"\"\n\x0eObjectResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"\x91\x01\n\rAttachRequest\x12\x11\n\x07\x63\x61ll_id\x18\x01 \x01(\tH\x00\x12\x0e\n\x04ucid\x18\x02 \x01(\tH\x00\x12\x15\n\x0bsip_call_id\x18\x03 \x01(\tH\x00\x12\x0e\n\x06system\x18\x04 \x01(\t\x12\r\n\x05party\x18\x05 \x01(\t\x12\x0e\n\x06notice\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\tB\x06\n\x04\x63\x61ll\"\"\n\x0e\x41ttachResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\" \n\rHangUpRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x10\n\x0eHangUpResponse2\xca\x04\n\x0b\x43\x61llControl\x12Y\n\x04List\x12\'.onrecord.api.signalling.v1.ListRequest\x1a(.onrecord.api.signalling.v1.ListResponse\x12\\\n\x05Pause\x12(.onrecord.api.signalling.v1.PauseRequest\x1a).onrecord.api.signalling.v1.PauseResponse\x12_\n\x06Resume\x12).onrecord.api.signalling.v1.ResumeRequest\x1a*.onrecord.api.signalling.v1.ResumeResponse\x12_\n\x06Object\x12).onrecord.api.signalling.v1.ObjectRequest\x1a*.onrecord.api.signalling.v1.ObjectResponse\x12_\n\x06\x41ttach\x12).onrecord.api.signalling.v1.AttachRequest\x1a*.onrecord.api.signalling.v1.AttachResponse\x12_\n\x06HangUp\x12).onrecord.api.signalling.v1.HangUpRequest\x1a*.onrecord.api.signalling.v1.HangUpResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,10 +49,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OBJECTREQUEST']._serialized_end=500
   _globals['_OBJECTRESPONSE']._serialized_start=502
   _globals['_OBJECTRESPONSE']._serialized_end=536
-  _globals['_HANGUPREQUEST']._serialized_start=538
-  _globals['_HANGUPREQUEST']._serialized_end=570
-  _globals['_HANGUPRESPONSE']._serialized_start=572
-  _globals['_HANGUPRESPONSE']._serialized_end=588
-  _globals['_CALLCONTROL']._serialized_start=591
-  _globals['_CALLCONTROL']._serialized_end=1080
+  _globals['_ATTACHREQUEST']._serialized_start=539
+  _globals['_ATTACHREQUEST']._serialized_end=684
+  _globals['_ATTACHRESPONSE']._serialized_start=686
+  _globals['_ATTACHRESPONSE']._serialized_end=720
+  _globals['_HANGUPREQUEST']._serialized_start=722
+  _globals['_HANGUPREQUEST']._serialized_end=754
+  _globals['_HANGUPRESPONSE']._serialized_start=756
+  _globals['_HANGUPRESPONSE']._serialized_end=772
+  _globals['_CALLCONTROL']._serialized_start=775
+  _globals['_CALLCONTROL']._serialized_end=1361
 # @@protoc_insertion_point(module_scope)

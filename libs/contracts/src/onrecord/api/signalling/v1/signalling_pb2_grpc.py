@@ -55,6 +55,11 @@ class CallControlStub:
                 request_serializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.ObjectRequest.SerializeToString,
                 response_deserializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.ObjectResponse.FromString,
                 _registered_method=True)
+        self.Attach = channel.unary_unary(
+                '/onrecord.api.signalling.v1.CallControl/Attach',
+                request_serializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.AttachRequest.SerializeToString,
+                response_deserializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.AttachResponse.FromString,
+                _registered_method=True)
         self.HangUp = channel.unary_unary(
                 '/onrecord.api.signalling.v1.CallControl/HangUp',
                 request_serializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.HangUpRequest.SerializeToString,
@@ -94,6 +99,15 @@ class CallControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attach(self, request, context):
+        """Attach enters what a named system states of a recording session (RFC 7866): that a party was given a notice.
+        Replies when it counts. PERMISSION_DENIED: the routes file does not name this notice for this system and party.
+        NOT_FOUND: no session of this worker has such an id; FAILED_PRECONDITION: it is not answered, or several have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def HangUp(self, request, context):
         """HangUp ends the call on both sides.
         """
@@ -123,6 +137,11 @@ def add_CallControlServicer_to_server(servicer, server):
                     servicer.Object,
                     request_deserializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.ObjectRequest.FromString,
                     response_serializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.ObjectResponse.SerializeToString,
+            ),
+            'Attach': grpc.unary_unary_rpc_method_handler(
+                    servicer.Attach,
+                    request_deserializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.AttachRequest.FromString,
+                    response_serializer=onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.AttachResponse.SerializeToString,
             ),
             'HangUp': grpc.unary_unary_rpc_method_handler(
                     servicer.HangUp,
@@ -239,6 +258,33 @@ class CallControl:
             '/onrecord.api.signalling.v1.CallControl/Object',
             onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.ObjectRequest.SerializeToString,
             onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.ObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attach(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onrecord.api.signalling.v1.CallControl/Attach',
+            onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.AttachRequest.SerializeToString,
+            onrecord_dot_api_dot_signalling_dot_v1_dot_signalling__pb2.AttachResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,11 @@ class CallControlStub:
     """Resume asks for a new permit and, if it is granted, goes on recording."""
     Object: _grpc.UnaryUnaryMultiCallable[_signalling_pb2.ObjectRequest, _signalling_pb2.ObjectResponse]
     """Object enters a party's objection and stops recording for good, at once."""
+    Attach: _grpc.UnaryUnaryMultiCallable[_signalling_pb2.AttachRequest, _signalling_pb2.AttachResponse]
+    """Attach enters what a named system states of a recording session (RFC 7866): that a party was given a notice.
+    Replies when it counts. PERMISSION_DENIED: the routes file does not name this notice for this system and party.
+    NOT_FOUND: no session of this worker has such an id; FAILED_PRECONDITION: it is not answered, or several have.
+    """
     HangUp: _grpc.UnaryUnaryMultiCallable[_signalling_pb2.HangUpRequest, _signalling_pb2.HangUpResponse]
     """HangUp ends the call on both sides."""
 
@@ -57,6 +62,11 @@ class CallControlAsyncStub(CallControlStub):
     """Resume asks for a new permit and, if it is granted, goes on recording."""
     Object: _aio.UnaryUnaryMultiCallable[_signalling_pb2.ObjectRequest, _signalling_pb2.ObjectResponse]  # type: ignore[assignment]
     """Object enters a party's objection and stops recording for good, at once."""
+    Attach: _aio.UnaryUnaryMultiCallable[_signalling_pb2.AttachRequest, _signalling_pb2.AttachResponse]  # type: ignore[assignment]
+    """Attach enters what a named system states of a recording session (RFC 7866): that a party was given a notice.
+    Replies when it counts. PERMISSION_DENIED: the routes file does not name this notice for this system and party.
+    NOT_FOUND: no session of this worker has such an id; FAILED_PRECONDITION: it is not answered, or several have.
+    """
     HangUp: _aio.UnaryUnaryMultiCallable[_signalling_pb2.HangUpRequest, _signalling_pb2.HangUpResponse]  # type: ignore[assignment]
     """HangUp ends the call on both sides."""
 
@@ -94,6 +104,17 @@ class CallControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_signalling_pb2.ObjectResponse, _abc.Awaitable[_signalling_pb2.ObjectResponse]]:
         """Object enters a party's objection and stops recording for good, at once."""
+
+    @_abc_1.abstractmethod
+    def Attach(
+        self,
+        request: _signalling_pb2.AttachRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signalling_pb2.AttachResponse, _abc.Awaitable[_signalling_pb2.AttachResponse]]:
+        """Attach enters what a named system states of a recording session (RFC 7866): that a party was given a notice.
+        Replies when it counts. PERMISSION_DENIED: the routes file does not name this notice for this system and party.
+        NOT_FOUND: no session of this worker has such an id; FAILED_PRECONDITION: it is not answered, or several have.
+        """
 
     @_abc_1.abstractmethod
     def HangUp(
