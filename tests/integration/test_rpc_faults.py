@@ -16,7 +16,7 @@ from onrecord.platform.settings import ServiceSettings
 from onrecord.platform.telemetry import CALL_ID
 from opentelemetry import baggage
 
-SECRET = "+44 20 7946 0001"
+NUMBER = "+44 20 7946 0001"
 
 
 class Faulty(rpc.MediaServicer):
@@ -24,12 +24,12 @@ class Faulty(rpc.MediaServicer):
 
     async def Close(self, request: Any, context: Any) -> pb.CloseResponse:  # noqa: N802
         """Fail before the answer."""
-        raise KeyError(SECRET)
+        raise KeyError(NUMBER)
 
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[pb.WatchResponse]:  # noqa: N802
         """Fail within the answers."""
         yield pb.WatchResponse()
-        raise KeyError(SECRET)
+        raise KeyError(NUMBER)
 
 
 @pytest.fixture
@@ -42,6 +42,15 @@ async def media() -> AsyncIterator[rpc.MediaAsyncStub]:
     async with doors.channel(f"127.0.0.1:{port}", ServiceSettings()) as channel:
         yield rpc.MediaStub(channel)
     await server.stop(0)
+
+
+async def ask(media: rpc.MediaAsyncStub, method: str) -> None:
+    """Make a request of the method, and read all of its answer."""
+    if method == "Close":
+        await media.Close(pb.CloseRequest(call_id="c1"), timeout=5)
+        return
+    async for _ in media.Watch(pb.WatchRequest(call_id="c1"), timeout=5):
+        pass
 
 
 @pytest.mark.parametrize("method", ["Close", "Watch"])
@@ -60,14 +69,10 @@ async def test_an_unforeseen_error_is_logged_with_its_call_and_counted(
 
     monkeypatch.setattr(doors, "faults", Failed())
     with structlog.testing.capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as failure:
-        if method == "Close":
-            await media.Close(pb.CloseRequest(call_id="c1"), timeout=5)
-        else:
-            async for _ in media.Watch(pb.WatchRequest(call_id="c1"), timeout=5):
-                pass
+        await ask(media, method)
     assert failure.value.code() == grpc.StatusCode.INTERNAL
     assert doors.reason_of(failure.value) == "internal_error"
-    assert SECRET not in str(failure.value.details())
+    assert NUMBER not in str(failure.value.details())
     path = f"/onrecord.api.media_recorder.v1.Media/{method}"
     assert counted == [(path, "c1")]
     (told,) = [line for line in logs if line["event"] == "rpc failed"]

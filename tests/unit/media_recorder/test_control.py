@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onrecord.media_recorder.mover.call import MoverRefused
 from onrecord.media_recorder.mover.control import (
     Control,
     MalformedMessage,
     Messages,
     encode,
 )
-from onrecord.media_recorder.mover.engine import Engine, MoverRefused
+from onrecord.media_recorder.mover.engine import Engine
 from onrecord.media_recorder.ring import Ring
+from onrecord.rtp.packet import Packet, build
 
 
 class Ports:
@@ -74,15 +76,26 @@ def test_call_is_opened_listed_played_cut_closed_and_forgotten() -> None:
     list(door.engine.tick(1.02, 2))
     (played,) = door.control.happenings()
     assert (played["what"], played["report"]["packets"]) == ("played", 2)
-    legs = ["caller", "agent"]
-    cut = door.do("capture", call="c1", legs=legs, on=False, tag="t1")["ok"]
-    assert cut["cut"] == door.ring.head > 0
+    permitted = door.do("permit", call="c1", legs=["caller", "agent"], tag="t0")["ok"]
+    assert (permitted["cut"], permitted["head"]) == (None, door.ring.head)
+    cut = door.do("cut", call="c1", tag="t1")["ok"]
+    assert cut["cut"] == door.do("cut", call="c1", tag="t1")["ok"]["cut"] == door.ring.head > 0
     (listed,) = door.do("list")["ok"]["calls"]
     assert (listed["tag"], listed["closed"], len(listed["reports"])) == ("t1", False, 1)
     assert door.do("close", call="c1")["ok"]["closed"]
     assert door.ports.bound == set()
     assert door.do("forget", call="c1") == {"n": 1, "ok": {}}
     assert door.do("list")["ok"]["calls"] == []
+
+
+def test_silence_is_told_in_seconds_of_a_clock_that_only_goes_forward() -> None:
+    """A leg on which nothing ever came has none."""
+    door = Door()
+    door.open()
+    packet = build(Packet(0, 1, 160, 7, b"a" * 160))
+    number = door.engine.flow("c1", "caller").number
+    door.engine.receive(number, packet, ("192.0.2.1", 4000), 0.25, 9 * 10**18)
+    assert door.do("silences")["ok"] == {"c1": {"caller": 0.75, "agent": None}}
 
 
 def test_no_free_port_leaves_nothing_open() -> None:
@@ -101,7 +114,7 @@ def test_no_free_port_leaves_nothing_open() -> None:
         ({}, "unknown_command"),
         ({"do": "open"}, "bad_request"),
         ({"do": "close", "call": "c9"}, "unknown_call"),
-        ({"do": "capture", "call": "c1", "legs": ["nobody"], "on": True}, "unknown_leg"),
+        ({"do": "permit", "call": "c1", "legs": ["nobody"]}, "unknown_leg"),
         ({"do": "update", "call": "c1", "legs": [{"leg": "caller", "remote": [1]}]}, "bad_request"),
     ],
 )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
-from onrecord.ledger.permit import STREAMS, Permit
-from onrecord.media_recorder.domain.gate import Captured, Gate
-from onrecord.media_recorder.domain.record import Kind, Record
-from onrecord.media_recorder.mover.engine import Bridge, Engine, LegMedia, MoverRefused
+from onrecord.ledger.permit import STREAMS
+from onrecord.media_recorder.domain.record import Record
+from onrecord.media_recorder.mover.call import Bridge, LegMedia, MoverRefused
+from onrecord.media_recorder.mover.engine import Engine
 from onrecord.rtp.packet import Packet, build
 
 SOURCE = ("192.0.2.1", 4000)
@@ -44,6 +42,7 @@ def test_a_stream_is_captured_from_its_first_packet_and_nothing_is_sent() -> Non
     """Two streams are not two parties: nobody hears the other through us."""
     engine, ring = session(*STREAMS[:2])
     assert [hear(engine, leg, 10) for leg in STREAMS[:2]] == [None, None]
+    engine.permit("c1", STREAMS[:2], 1.0)
     assert [record.sequence for record in ring.records] == [10, 10]
     assert list(engine.tick(2.0, 2 * 10**9)) == []
 
@@ -51,7 +50,7 @@ def test_a_stream_is_captured_from_its_first_packet_and_nothing_is_sent() -> Non
 def test_no_rule_joins_the_streams_later() -> None:
     """A permit lets frames be written; it does not let a recorder talk."""
     engine, _ = session(*STREAMS[:2])
-    engine.capture("c1", list(STREAMS[:2]), on=True)
+    engine.permit("c1", STREAMS[:2], 1.0)
     engine.update("c1", [], None)
     assert hear(engine, "stream-0", 11) is None
 
@@ -62,6 +61,7 @@ def test_a_stream_that_comes_later_is_added() -> None:
     before = engine.flow("c1", "stream-0").number
     engine.open("c1", "tag", [LegMedia(leg, SOURCE, 0) for leg in STREAMS[:2]], Bridge.NEVER, set())
     hear(engine, "stream-1", 5)
+    engine.permit("c1", STREAMS[:2], 1.0)
     assert engine.flow("c1", "stream-0").number == before
     assert [record.flow for record in ring.records] == [engine.flow("c1", "stream-1").number]
 
@@ -77,15 +77,10 @@ def test_a_closed_session_gets_no_further_stream() -> None:
 
 def test_what_waited_before_the_parties_were_told_is_dropped() -> None:
     """A permit that follows a statement finds only what came after it, whatever its positions."""
-    gate = Gate(hold_ns=2 * 10**9, notice_hold_ns=0)
-    for position in range(4):
-        record = Record(0, Kind.FRAME, 0, 7, 100 + position, 0, 10**9, b"a")
-        assert gate.offer(Captured("stream-0", position, record)) is None
-    gate.forget(before=3)
-    kept = gate.open(_permit("stream-0"))
-    assert [captured.record.sequence for captured in kept] == [103]
-
-
-def _permit(leg: str) -> Permit:
-    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    return Permit("c1:p0", "c1", {leg: None}, ("caller",), "uk/1", ("e",), "*", noon, noon, "k")
+    engine, ring = session("stream-0")
+    for sequence in range(100, 103):
+        hear(engine, "stream-0", sequence)
+    engine.drop_waiting(engine.call("c1"))
+    hear(engine, "stream-0", 103)
+    engine.permit("c1", ["stream-0"], 1.0)
+    assert [record.sequence for record in ring.records] == [103]

@@ -86,4 +86,4 @@ def test_memory_of_another_kind_is_refused() -> None:
 
 def test_lost_run_round_trip() -> None:
     """A run of packets that found no room keeps its end and count."""
-    assert lost_run(lost_record(record(5), 9, 4)) == (9, 4)
+    assert lost_run(lost_record(record(5), Kind.LOST, 9, 4)) == (9, 4)

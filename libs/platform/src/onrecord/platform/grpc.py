@@ -103,7 +103,8 @@ class ErrorMapping(grpc.aio.ServerInterceptor):
     """Turns a PlatformError of a servicer into its status.
 
     Anything else is a fault of ours: INTERNAL to the caller, who is not told more, logged with its
-    traceback and counted in `onrecord_rpc_faults` by method. While the servicer works, its logs and spans name the call that the request is about.
+    traceback and counted in `onrecord_rpc_faults` by method. While the servicer works, its logs and
+    spans name the call that the request is about.
     """
 
     async def intercept_service(

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from onrecord.media_recorder.adapters.unit_keys import LOW, UnitKeys
-from onrecord.media_recorder.domain.gate import State
-from onrecord.media_recorder.recording import CallRecording, OpenPermit
+from onrecord.media_recorder.domain.gate import OpenPermit, State
+from onrecord.media_recorder.recording import CallRecording
 from onrecord.platform.errors import Refused, Unavailable
 from onrecord.platform.telemetry import continued, get_logger
 

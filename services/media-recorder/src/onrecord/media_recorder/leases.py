@@ -10,7 +10,7 @@ from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.operations import Operations
 from onrecord.media_recorder.recorder import Recorder
 from onrecord.media_recorder.watching import News
-from onrecord.platform.clock import monotonic, utc_now
+from onrecord.platform.clock import monotonic
 from onrecord.platform.errors import Refused, Unavailable
 from onrecord.platform.telemetry import continued, get_logger
 
@@ -40,31 +40,30 @@ class Leases:
             if self.recorder.mover is None or not self.recorder.calls:
                 continue
             try:
-                arrivals = await self.recorder.mover.command("arrivals")
+                silences = await self.recorder.mover.command("silences")
             except (Unavailable, Refused) as error:
                 log.warning("mover does not answer", why=str(error))
                 continue
-            await self._look(arrivals, utc_now().timestamp())
+            await self._look(silences, monotonic())
 
-    async def _look(self, arrivals: Json, now: float) -> None:
-        for call, legs in arrivals.items():
-            if call not in self.recorder.calls:
+    async def _look(self, silences: Json, now: float) -> None:
+        """Look at every leg's silence; null where nothing ever came."""
+        for name, legs in silences.items():
+            call = self.recorder.calls.get(name)
+            if call is None or call.ending is not None:
                 continue
-            for leg, last_ns in legs.items():
-                self._look_at_leg(call, leg, last_ns, now)
-            # A writer that took a call over gives its signalling a whole lease to come back.
-            renewed = self.operations.leases.setdefault(call, monotonic())
-            lapsed = monotonic() - renewed - self.lease
-            silent = now - max(legs.values(), default=0) / 1e9
-            if lapsed > 0 and min(silent, lapsed + self.lease) > self.orphan:
-                with continued(self.recorder.calls[call].traceparent, call):
-                    log.warning("signalling lost", call=call)
-                    await self.operations.close(call, "signalling_lost")
+            for leg, silent in legs.items():
+                self._look_at_leg(name, leg, silent)
+            unnamed = now - call.renewed
+            silent = min((one for one in legs.values() if one is not None), default=unnamed)
+            if unnamed > self.lease and min(silent, unnamed) > self.orphan:
+                with continued(call.traceparent, name):
+                    log.warning("signalling lost", call=name)
+                    await self.operations.close(name, "signalling_lost")
         self._silent = {place for place in self._silent if place[0] in self.recorder.calls}
 
-    def _look_at_leg(self, call: str, leg: str, last_ns: int, now: float) -> None:
-        silent = now - last_ns / 1e9
-        if not last_ns or silent < self.rtp_timeout:
+    def _look_at_leg(self, call: str, leg: str, silent: float | None) -> None:
+        if silent is None or silent < self.rtp_timeout:
             self._silent.discard((call, leg))
         elif (call, leg) not in self._silent:
             self._silent.add((call, leg))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,13 +19,13 @@ from onrecord.ledger.errors import PermitError
 from onrecord.ledger.permit import Permit, SignedPermit, check_first_use, verify
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.mover import MoverClient
-from onrecord.media_recorder.domain.gate import State
+from onrecord.media_recorder.domain.gate import OpenPermit, State
 from onrecord.media_recorder.domain.prompt import FRAME_SAMPLES, BadPrompt, frames
 from onrecord.media_recorder.listing import Actor, started, stopped
+from onrecord.media_recorder.mover.call import Bridge
 from onrecord.media_recorder.mover.control import Json
-from onrecord.media_recorder.mover.engine import Bridge
 from onrecord.media_recorder.recorder import Recorder
-from onrecord.media_recorder.recording import CallRecording, LegCodec, OpenPermit
+from onrecord.media_recorder.recording import CallRecording, LegCodec
 from onrecord.media_recorder.succession import Succession, first_tag, flows, tag_of
 from onrecord.platform.clock import monotonic, utc_now
 from onrecord.platform.errors import (
@@ -59,20 +59,22 @@ class Operations:
         self, recorder: Recorder, succession: Succession, public_key: Ed25519PublicKey, node: str
     ) -> None:
         """Permits are checked against `public_key` and must be meant for `node`."""
-        self.leases: dict[str, float] = {}
         self._recorder = recorder
         self._succession = succession
         self._public_key = public_key
         self._node = node
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._working: set[asyncio.Task[None]] = set()
 
     async def open(
         self, call: str, legs: Sequence[Leg], bridge: Bridge, notice_legs: Sequence[str]
     ) -> tuple[str, dict[str, int]]:
-        """Reserve an address for each leg that has none; give the host and every leg's port."""
+        """Reserve an address for each leg that has none; give the host and every leg's port.
+
+        The same call again is the same call, until it is closed: `Refused` from then on.
+        """
         mover = self._mover()
+        self._check_not_closed(call)
         codecs = {leg.name: leg.codec or LegCodec() for leg in legs}
-        known = self._recorder.calls.get(call)
         described = await mover.command(
             "open",
             call=call,
@@ -81,33 +83,32 @@ class Operations:
             bridge=bridge,
             notice_legs=list(notice_legs),
         )
+        if self._recorder.mover is not mover:
+            raise Unavailable("mover_missing", "the media mover was lost meanwhile")
+        # Looked up only now: another Open of the same call may have been answered first.
+        known = self._recorder.calls.get(call)
         if known is None:
-            begun = self._succession.begin(call, codecs, described, traceparent())
-            self._recorder.add(begun)
+            known = self._succession.begin(call, codecs, described, traceparent())
+            self._recorder.add(known)
         elif added := codecs.keys() - known.codecs.keys():
             known.codecs |= {leg: codecs[leg] for leg in added}
             known.flows |= flows(described)
             self._recorder.add(known)
             await self.update(call, (), None)  # whoever succeeds us must know these legs
-        self.leases[call] = monotonic()
+        known.renewed = monotonic()
         ports = {leg: found["port"] for leg, found in described["legs"].items()}
         return str(mover.about["host"]), ports
 
     async def update(self, call: str, legs: Sequence[Leg], bridge: Bridge | None) -> None:
         """Take what became known of legs, and a new rule for joining them."""
         found = self._call(call)
-        for leg in legs:
-            if leg.codec is not None:
-                found.codecs[leg.name] = leg.codec
-        # One at a time with Record, whose permit a tag made meanwhile would not contain.
-        async with self._locks.setdefault(call, asyncio.Lock()):
-            await self._mover().command(
-                "update",
-                call=call,
-                legs=[_leg(leg) for leg in legs],
-                bridge=bridge,
-                tag=self._tag(found),
-            )
+        if odd := {leg.name for leg in legs} - found.codecs.keys():
+            raise InvalidInput("unknown_leg", f"call {call} has no leg {', '.join(sorted(odd))}")
+        found.codecs |= {leg.name: leg.codec for leg in legs if leg.codec is not None}
+        known = [_leg(leg) for leg in legs]
+        await self._mover().command(
+            "update", call=call, legs=known, bridge=bridge, tag=tag_of(found)
+        )
 
     async def play(self, call: str, notice: str, leg: str, wav: bytes, sha256: bytes) -> Json:
         """Play a prompt to its end and give the report; the same notice is played only once."""
@@ -148,8 +149,7 @@ class Operations:
             permit = verify(signed, self._public_key)
         except PermitError as error:
             raise _refusal(error) from error
-        async with self._locks.setdefault(permit.call, asyncio.Lock()):
-            await self._record(permit, signed, keys)
+        await self._whole(self._record(permit, signed, keys))
 
     async def _record(
         self, permit: Permit, signed: SignedPermit, keys: Mapping[int, bytes]
@@ -157,88 +157,86 @@ class Operations:
         call = self._recorder.calls.get(permit.call)
         if call is None:
             raise Refused("call_not_open", f"call {permit.call} is not open here")
-        current = call.open_permit
-        if call.gate.state is State.OPEN and current is not None and call.shutting is None:
-            if current.permit.permit_id == permit.permit_id:
-                current.keys |= keys
-                return
-            raise Refused("gate_open", "the gate is open by another permit")
-        if permit.permit_id in call.used_permits:
-            raise Refused("permit_used", f"{permit.permit_id} opened the gate before")
-        if call.gate.state is State.ENDED or call.failed:
-            raise Refused("recording_ended", "the recording was stopped for good")
-        try:
-            check_first_use(permit, call=call.call, node=self._node, now=utc_now())
-        except PermitError as error:
-            raise _refusal(error) from error
-        await self._open_gate(call, OpenPermit(permit, signed, dict(keys)))
+        if not call.gate.is_open_by(permit.permit_id):
+            try:
+                check_first_use(permit, call=call.call, node=self._node, now=utc_now())
+            except PermitError as error:
+                raise _refusal(error) from error
+            await self._open_gate(call, OpenPermit(permit, signed, dict(keys)))
+        if (opened := call.open_permit) is not None:
+            for number, key in keys.items():
+                # A number is one key for ever: units may have been written with it.
+                opened.keys.setdefault(number, key)
 
-    async def _open_gate(self, call: CallRecording, opened: OpenPermit) -> None:
-        permit, resumed = opened.permit, bool(call.used_permits)
-        persons = [leg for leg in permit.legs if leg in call.codecs]
-        call.used_permits.add(permit.permit_id)
-        tag = tag_of(call, State.OPEN, opened.signed)
+    async def _open_gate(self, call: CallRecording, opening: OpenPermit) -> None:
+        """Open the gate once the mover has kept the permit.
+
+        A writer that dies after that has a successor that opens it all the same, and finds the
+        frames still in the ring.
+        """
+        if call.gate.state is State.PAUSED and not self._recorder.settle(call):
+            raise Unavailable("still_writing", "what was before the pause is being written")
+        permit_id, resumed = opening.permit.permit_id, call.open_permit is not None
+        call.gate.ask(opening)
         try:
-            # The mover keeps the permit first: a writer that dies after this has a successor
-            # that opens the gate all the same, and finds the frames still in the ring.
-            await self._mover().command(
-                "capture", call=call.call, legs=persons, on=True, bridge_now=True, tag=tag
-            )
+            await self._recorder.tell(call)
         except (Refused, Unavailable):
-            call.used_permits.discard(permit.permit_id)
+            if call.gate.withdraw(opening):
+                # It may have heard all the same, and a successor would go by what it heard.
+                await self._cut(call)
             raise
-        if call.ending is not None or call.gate.state is State.ENDED:
-            raise Refused("recording_ended", "the call was closed or stopped meanwhile")
-        call.stop_cause = ""
+        if call.gate.asked is not opening:
+            if call.gate.is_open_by(permit_id):
+                return
+            raise Refused("recording_ended", "the call was paused, stopped or closed meanwhile")
         call.epoch, call.k = self._succession.new_epoch(call.call), 0
-        opened_at = format_time(utc_now())
-        line = call_log.permit_line(opened.signed.payload, opened.signed.signature, opened_at)
+        signed, opened_at = opening.signed, format_time(utc_now())
+        line = call_log.permit_line(signed.payload, signed.signature, opened_at)
         self._note(call, call_log.trace_line(call.traceparent), line)
         if call.failed:
             raise Unavailable("spool_unwritable", "the permit could not be written down")
-        call.open(opened)
-        self._recorder.record_fact(call.call, started(permit, resumed=resumed), permit.permit_id)
-        self._recorder.touch(call)
+        call.open(opening)
+        self._recorder.record_fact(call.call, started(opening.permit, resumed=resumed), permit_id)
+        self._recorder.settle(call)
 
     async def told(self, call: str) -> dict[str, Json | None]:
         """Drop what waited until now; give how far each leg had come, None for nothing yet.
 
         Whoever asks for a permit on the strength of it has these positions in its facts.
         """
-        found = self._call(call)
-        (listed,) = (await self._mover().command("list", call=call))["calls"]
-        self._recorder.drain()
-        found.gate.forget(listed["head"])
-        return {leg: one["received"] for leg, one in listed["legs"].items()}
+        described = await self._mover().command("told", call=self._call(call).call)
+        return {leg: one["received"] for leg, one in described["legs"].items()}
 
     async def pause(self, call: str, actor: Actor) -> None:
         """Shut the gate for now: nothing that arrives from this moment on is kept."""
-        await self._shut(self._call(call), State.PAUSED, actor)
+        await self._whole(self._shut(self._call(call), State.PAUSED, actor))
 
     async def stop(self, call: str, actor: Actor) -> None:
         """Shut the gate for good; the parties go on talking."""
-        await self._shut(self._call(call), State.ENDED, actor)
+        await self._whole(self._shut(self._call(call), State.ENDED, actor))
+
+    async def objected(self, call: str) -> None:
+        """Stop for an objection that the ledger has; a call that is not open here has ended."""
+        if call in self._recorder.calls:
+            await self.stop(call, Actor("objection", "system"))
 
     async def close(self, call: str, cause: str = "call_ended") -> None:
         """End relay and recording; storing goes on by itself. A call not known is closed."""
         found = self._recorder.calls.get(call)
-        self.leases.pop(call, None)
-        self._locks.pop(call, None)
-        if found is None or found.ending is not None or found.handed_over:
-            return
-        described: Json = {}
-        found.stop_cause = cause
-        at = await self._cut(found, "close", described, tag=self._tag(found))
-        self._note_stop(found, State.ENDED, Actor(cause, "system"), described)
-        self._recorder.end(found, cause, at)
-        self._recorder.watchers.end(call)
+        if found is not None and found.ending is None:
+            await self._whole(self._close(found, cause))
+
+    async def _close(self, call: CallRecording, cause: str) -> None:
+        call.ending = cause
+        await self._shut(call, State.ENDED, Actor(cause, "system"))
+        self._recorder.watchers.end(call.call)
 
     def renew(self, calls: Sequence[str]) -> list[str]:
         """Take note that signalling still has these calls; give those that are not known."""
         now = monotonic()
         for call in calls:
-            if call in self._recorder.calls:
-                self.leases[call] = now
+            if (found := self._recorder.calls.get(call)) is not None:
+                found.renewed = now
         return [call for call in calls if call not in self._recorder.calls]
 
     def known(self, call: str) -> str:
@@ -246,45 +244,46 @@ class Operations:
         return self._call(call).call
 
     async def _shut(self, call: CallRecording, state: State, actor: Actor) -> None:
-        if call.gate.state in {state, State.ENDED} or call.shutting is not None:
-            return
-        signed = call.open_permit.signed if call.open_permit else None
-        legs = list(call.codecs)
-        described: Json = {}
-        call.stop_cause = actor.cause
-        tag = tag_of(call, state, signed)
-        at = await self._cut(call, "capture", described, legs=legs, on=False, tag=tag)
-        self._note_stop(call, state, actor, described)
-        self._recorder.shut(call, state, at)
+        """Decide at once, tell the mover, and write the fact if the gate was open."""
+        was_open, permit = call.gate.shut(state, actor.cause), call.open_permit
+        legs = (await self._cut(call)).get("legs", {})
+        if was_open and permit is not None:
+            received = {leg: legs.get(leg, {}).get("received") for leg in permit.permit.legs}
+            fact = stopped(permit.permit, actor, received, paused=state is State.PAUSED)
+            permit_id = permit.permit.permit_id
+            self._note(call, call_log.pause_line(permit_id, actor.cause, format_time(utc_now())))
+            self._recorder.record_fact(call.call, fact, permit_id)
+        self._recorder.settle(call)
 
-    async def _cut(
-        self,
-        call: CallRecording,
-        command: str,
-        described: Json,
-        **arguments: object,
-    ) -> int:
-        """Have the mover capture no more, and give the ring position of that instant."""
+    async def _cut(self, call: CallRecording) -> Json:
+        """Have the mover capture no more; nothing is kept from the place in the ring it names."""
         try:
-            answer = await self._mover().command(command, call=call.call, **arguments)
+            described = await self._recorder.tell(call)
         except (Refused, Unavailable) as error:
             log.warning("stopped without the mover", call=call.call, why=str(error))
-            return self._recorder.head
-        described |= answer
-        return int(answer["cut"])
+            described = {"cut": self._recorder.head}
+        call.gate.cut_at(described["cut"])
+        return described
 
-    def _note_stop(self, call: CallRecording, state: State, actor: Actor, described: Json) -> None:
-        """Write the fact that an open gate was shut."""
-        opened = call.open_permit
-        if opened is None or call.gate.state is not State.OPEN or call.shutting is not None:
-            return
-        permit = opened.permit
-        legs = described.get("legs", {})
-        received = {leg: legs.get(leg, {}).get("received") for leg in permit.legs}
-        fact = stopped(permit, actor, received, paused=state is State.PAUSED)
-        line = call_log.pause_line(permit.permit_id, actor.cause, format_time(utc_now()))
-        self._note(call, line)
-        self._recorder.record_fact(call.call, fact, permit.permit_id)
+    async def _whole(self, work: Coroutine[None, None, None]) -> None:
+        """Do this to its end, also when whoever asked goes away half-way: half of it is nothing."""
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        await asyncio.shield(task)
+
+    def _check_not_closed(self, call: str) -> None:
+        """Storing removes all that the spool has of a call: it must not be opened under its hands.
+
+        A call of which only the spool is left is one that an earlier writer did not see the end of.
+        """
+        found = self._recorder.calls.get(call)
+        if found is None:
+            is_closed = (self._succession.spool / call).exists()
+        else:
+            is_closed = found.ending is not None
+        if is_closed:
+            raise Refused("call_closed", f"call {call} was closed and is being stored")
 
     def _note(self, call: CallRecording, *lines: Json) -> None:
         try:
@@ -302,10 +301,6 @@ class Operations:
         if found is None:
             raise NotFound("call_not_open", f"call {call} is not open here")
         return found
-
-    def _tag(self, call: CallRecording) -> str:
-        signed = call.open_permit.signed if call.open_permit else None
-        return tag_of(call, call.shutting or call.gate.state, signed)
 
 
 def _refusal(error: PermitError) -> Denied | Refused:

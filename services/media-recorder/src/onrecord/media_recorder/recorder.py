@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,14 +25,13 @@ from onrecord.media_recorder.adapters.mover import MoverClient, MoverGone
 from onrecord.media_recorder.adapters.spool import OpenUnit, calls_in, left_over
 from onrecord.media_recorder.adapters.unit_keys import UnitKeys
 from onrecord.media_recorder.domain.gate import State
-from onrecord.media_recorder.domain.record import Record
 from onrecord.media_recorder.key_supply import KeySupply
 from onrecord.media_recorder.listing import Actor, started, stopped
 from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.recording import CallRecording
 from onrecord.media_recorder.ring import Ring, RingDamaged
 from onrecord.media_recorder.storing import NOTHING, Job, Storing
-from onrecord.media_recorder.succession import Succession
+from onrecord.media_recorder.succession import Succession, tag_of
 from onrecord.media_recorder.watching import News, Watchers
 from onrecord.platform.clock import monotonic, utc_now
 from onrecord.platform.errors import Refused, Unavailable
@@ -44,7 +42,8 @@ log = get_logger()
 TICK: Final = 0.02
 IDLE_TICK: Final = 0.1
 SYNC_SECONDS: Final = 0.2
-BATCH: Final = 2000
+# Records taken in one go: some milliseconds, in which nothing else is done.
+BATCH: Final = 500
 REATTACH_SECONDS: Final = 0.2
 
 
@@ -70,9 +69,10 @@ class Recorder:
         self._storing = storing
         self._facts = facts
         self._of_flow: dict[int, CallRecording] = {}
-        self._undecided: dict[str, CallRecording] = {}
+        self._unsettled: dict[str, CallRecording] = {}
         self._cursor = 0
         self._recovered = False
+        self._telling: set[asyncio.Task[None]] = set()
         self._plays: dict[tuple[str, str, str], asyncio.Future[Json]] = {}
         self.key_supply = KeySupply(keys, self.calls)
         self.key_supply.on_refused = self._keys_refused
@@ -97,12 +97,12 @@ class Recorder:
                 log.error("mover lost", why=str(gone))
             finally:
                 reading.cancel()
-            self._let_go()
+            await self._let_go()
 
     async def run_drain(self) -> None:
-        """Read the ring on a tick."""
+        """Read the ring on a tick, and let others work between two batches."""
         while True:
-            self.drain()
+            await self.read_out()
             await asyncio.sleep(TICK if self.calls else IDLE_TICK)
 
     async def run_sync(self) -> None:
@@ -127,59 +127,63 @@ class Recorder:
         """True if the mover could lock the ring in memory."""
         return self.mover is not None and bool(self.mover.about.get("locked"))
 
-    def touch(self, call: CallRecording) -> None:
-        """Write what a gate that was just opened lets through."""
-        self._undecided[call.call] = call
-        self.drain()
-
     def add(self, call: CallRecording) -> None:
         """Begin to take a call's records."""
         self.calls[call.call] = call
         for flow in call.flows:
             self._of_flow[flow] = call
 
-    def drain(self) -> None:
-        """Take everything that is in the ring, write what is allowed, tell the ring how far."""
-        touched = dict(self._undecided)
-        if self.mover is not None:
-            self._read(self.mover.ring, touched)
+    async def read_out(self) -> None:
+        """Take everything that is in the ring, batch by batch."""
+        more = True
+        while more:
+            more = self.drain()
+            await asyncio.sleep(0)
+
+    def drain(self) -> bool:
+        """Take a batch from the ring, write what is allowed; True if there may be more."""
+        touched = dict(self._unsettled)
+        found = self.mover is not None and self._read(self.mover.ring, touched)
         self._write(touched.values())
         if self.mover is not None:
-            attached = [call for call in self._undecided.values() if not call.detached]
-            places = [call.oldest_undecided for call in attached]
-            known = [place for place in places if place is not None]
-            self.mover.ring.tail = min([self._cursor, *known])
+            calls = [call for call in self._unsettled.values() if not call.detached]
+            waiting = [place for call in calls if (place := call.oldest_undecided) is not None]
+            self.mover.ring.tail = min([self._cursor, *waiting])
+        return found
+
+    def settle(self, call: CallRecording) -> bool:
+        """Go on with a call whose gate was opened or shut; True if nothing of it is under way."""
+        self._unsettled[call.call] = call
+        self.drain()
+        return call.call not in self._unsettled
 
     def _end(self, call: CallRecording, cause: str) -> None:
-        call.ending, call.handed_over = None, True
-        if cause == NOTHING or not call.used_permits or not call.log_path.exists():
+        call.handed_over = True
+        if cause == NOTHING or call.open_permit is None or not call.log_path.exists():
             # No permit ever opened its gate: there is nothing, and nothing to say.
             self._storing.submit(Job(call.call, (), NOTHING))
             return
         try:
-            call.note_overflows()
             call_log.append(call.log_path, [call_log.closed_line(cause)])
         except OSError as error:
             self.fail(call, "spool_unwritable", str(error))
         self._storing.submit(Job(call.call, (), cause))
 
-    def _read(self, ring: Ring, touched: dict[str, CallRecording]) -> None:
-        while True:
-            try:
-                records, self._cursor = ring.read(self._cursor, BATCH)
-            except RingDamaged as error:
-                self.counters["ring_damaged"] += 1
-                log.error("ring damaged", why=str(error))
-                records, self._cursor = [], ring.head
-            if not records:
-                return
-            for position, record in records:
-                call = self._of_flow.get(record.flow)
-                if call is None:
-                    self.counters["unknown_flow"] += 1
-                elif not call.failed:
-                    self._take(call, position, record)
-                    touched[call.call] = call
+    def _read(self, ring: Ring, touched: dict[str, CallRecording]) -> bool:
+        try:
+            records, self._cursor = ring.read(self._cursor, BATCH)
+        except RingDamaged as error:
+            self.counters["ring_damaged"] += 1
+            log.error("ring damaged", why=str(error))
+            records, self._cursor = [], ring.head
+        for position, record in records:
+            call = self._of_flow.get(record.flow)
+            if call is None:
+                self.counters["unknown_flow"] += 1
+            elif not call.failed:
+                call.take(position, record)
+                touched[call.call] = call
+        return bool(records)
 
     def store_group(self, call: CallRecording) -> None:
         """End the units being written and have them stored."""
@@ -187,19 +191,26 @@ class Recorder:
         if names:
             self._storing.submit(Job(call.call, tuple(names)))
 
-    def shut(self, call: CallRecording, state: State, at: int) -> None:
-        """Shut a call's gate for records from ring position `at` on, and settle what was before."""
-        call.gate.shut(state, at)
-        call.shutting = state
-        self._undecided[call.call] = call
-        self.drain()
+    async def tell(self, call: CallRecording) -> Json:
+        """Bring the mover to where the call's gate stands, and give the call as it then is there.
 
-    def end(self, call: CallRecording, cause: str, at: int) -> None:
-        """Have all of a call stored up to a ring position, and its last fact written, once."""
+        The command is on its way before this first waits, and no command overtakes another.
+        """
+        if self.mover is None:
+            raise Unavailable("mover_missing", "the media mover is not attached")
+        tag, opening = tag_of(call), call.gate.asked
+        if opening is not None:
+            legs = [leg for leg in opening.permit.legs if leg in call.codecs]
+            return await self.mover.command("permit", call=call.call, legs=legs, tag=tag)
+        do = "cut" if call.ending is None else "close"
+        return await self.mover.command(do, call=call.call, tag=tag)
+
+    def end(self, call: CallRecording, cause: str) -> None:
+        """Have all of a call stored that its gate lets through, and its last fact written, once."""
         if call.handed_over:
             return  # Close, `call.ended` and the mover's death may each end the same call.
         call.ending = call.ending or cause
-        self.shut(call, State.ENDED, at)
+        self.settle(call)
 
     def fail(self, call: CallRecording, cause: str, why: str) -> None:
         """Give up recording a call, and say so."""
@@ -209,15 +220,18 @@ class Recorder:
             log.error("recording failed", call=call.call, cause=cause, why=why)
         call.failed = True
         call.unwritten.clear()
-        call.gate.shut(State.ENDED, 0)
-        self._undecided.pop(call.call, None)
+        call.gate.shut(State.ENDED, cause)
+        call.gate.cut_at(0)
+        self._unsettled[call.call] = call
+        task = asyncio.get_running_loop().create_task(self._tell_failed(call))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
         self.record_fact(call.call, RecordingFailed(cause=cause))
         self.watchers.tell(call.call, News("", "failed", cause=cause))
 
     def _keys_refused(self, call: CallRecording, why: str) -> None:
         """Give up a call that waits for a key it will not get: the ring's tail waits with it."""
         self.fail(call, "keys_refused", why)
-        self._settle(call)
 
     def record_fact(self, call: str, fact: Fact, discriminator: str = "") -> None:
         """Journal a fact of a call, in the call's trace; it reaches the ledger in its turn."""
@@ -234,16 +248,14 @@ class Recorder:
             waiting = self._plays[place] = asyncio.get_running_loop().create_future()
         return waiting
 
-    def _take(self, call: CallRecording, position: int, record: Record) -> None:
-        try:
-            call.take(position, record)
-        except OSError as error:
-            self.fail(call, "spool_unwritable", str(error))
+    async def _tell_failed(self, call: CallRecording) -> None:
+        """Have the mover capture no more of a call, so that no successor goes on with it."""
+        with contextlib.suppress(Unavailable, Refused):
+            await self.tell(call)
 
     def _write(self, calls: Iterable[CallRecording]) -> None:
-        now, utc_ns = monotonic(), int(utc_now().timestamp() * 1e9)
+        now = monotonic()
         for call in list(calls):
-            call.gate.expire(utc_ns)
             try:
                 if not call.write(now):
                     self.key_supply.want()
@@ -255,15 +267,15 @@ class Recorder:
 
     def _settle(self, call: CallRecording) -> None:
         """Go on with a call whose gate was shut, once everything before that was written."""
-        state = call.shutting
-        if state and not call.unwritten and call.gate.settle(state, self._cursor):
-            call.shutting = None
-            self.store_group(call)
-        if call.oldest_undecided is not None or call.shutting is not None:
-            self._undecided[call.call] = call
+        is_shut = call.gate.told is not State.OPEN
+        is_read_out = call.detached or call.gate.is_read_out(self._cursor)
+        if call.oldest_undecided is not None or (is_shut and not is_read_out):
+            self._unsettled[call.call] = call
             return
-        self._undecided.pop(call.call, None)
-        if call.ending is not None:
+        self._unsettled.pop(call.call, None)
+        if is_shut:
+            self.store_group(call)
+        if call.ending is not None and not call.handed_over:
             self._end(call, call.ending)
 
     async def _take_over(self, client: MoverClient) -> bool:
@@ -275,8 +287,9 @@ class Recorder:
             return False
         self.mover, self._cursor = client, client.ring.tail
         known = {found["call"] for found in listed}
-        for found in listed:
-            self._adopt(found, client.ring)
+        # What an earlier attachment of this writer ended is being stored: it is not begun again.
+        fresh = [found for found in listed if found["call"] not in self.calls]
+        adopted = [found for found in fresh if self._adopt(found, client.ring)]
         if not self._recovered:
             self._recovered = True
             for name in await asyncio.to_thread(calls_in, self._succession.spool):
@@ -286,22 +299,22 @@ class Recorder:
                         log.warning("spool taken over", call=name, cause=cause)
                     self._storing.submit(Job(name, (), cause))
         self.key_supply.want()
-        for found in listed:
-            if found["call"] in self.calls:
-                self._resume(self.calls[found["call"]], found)
+        for found in adopted:
+            self._resume(self.calls[found["call"]], found)
         return True
 
-    def _adopt(self, found: Json, ring: Ring) -> None:
+    def _adopt(self, found: Json, ring: Ring) -> bool:
         try:
             call = self._succession.adopt(found, ring)
         except (LedgerError, ValueError, KeyError, TypeError, OSError) as error:
             # Its relay goes on in the mover; what it recorded so far stays in the spool.
             log.error("call cannot be taken over", call=found["call"], why=repr(error))
             self.record_fact(found["call"], RecordingFailed(cause="not_taken_over"))
-            return
+            return False
         self.add(call)
         with continued(call.traceparent, call.call):
             log.info("call taken over", call=call.call, gate=call.gate.state)
+        return True
 
     def _resume(self, call: CallRecording, found: Json) -> None:
         """Bring a call that was taken over to where its signalling left it."""
@@ -312,42 +325,45 @@ class Recorder:
         if not done:
             self._repeat_facts(call, found)
         if found["closed"]:
-            cause = self._succession.end_cause(call.call, call.stop_cause or "call_ended")
-            self.end(call, NOTHING if done else cause, found["cut"])
-        elif found["cut"] is not None:
-            self.shut(call, State(json.loads(found["tag"])["gate"]), found["cut"])
+            cause = self._succession.end_cause(call.call, call.gate.cause or "call_ended")
+            self.end(call, NOTHING if done else cause)
+        else:
+            self.settle(call)
 
     def _repeat_facts(self, call: CallRecording, found: Json) -> None:
         """Write the facts again that the earlier writer may have died before writing."""
         if call.open_permit is None:
             return
         permit = call.open_permit.permit
-        fact = started(permit, resumed=len(call.used_permits) > 1)
+        fact = started(permit, resumed=len(call.gate.used) > 1)
         self.record_fact(call.call, fact, permit.permit_id)
-        if found["closed"] or found["cut"] is not None:
-            paused = not found["closed"] and json.loads(found["tag"])["gate"] == State.PAUSED
+        if call.gate.state is not State.OPEN:
+            paused = call.gate.state is State.PAUSED
             received = {leg: one["received"] for leg, one in found["legs"].items()}
-            actor = Actor(call.stop_cause or "call_ended", "system")
+            actor = Actor(call.gate.cause or "call_ended", "system")
             self.record_fact(
                 call.call, stopped(permit, actor, received, paused=paused), permit.permit_id
             )
 
-    def _let_go(self) -> None:
+    async def _let_go(self) -> None:
         """The mover is gone: keep what it had put into the ring, end its calls."""
-        self.drain()
+        await self.read_out()
+        self.mover = None
+        self._of_flow.clear()
         for call in list(self.calls.values()):
             self.watchers.tell(call.call, News("", "failed", cause="mover_lost"))
-            self.end(call, "mover_lost", self._cursor)
+            call.gate.shut(State.ENDED, "mover_lost")
             # What still waits for a unit key is in memory; the next ring knows nothing of it.
-            call.gate.settle(State.ENDED, self._cursor)
-            call.shutting, call.detached = None, True
-        self._of_flow.clear()
-        self.mover = None
+            call.gate.cut_at(0)
+            call.detached = True
+            self.end(call, "mover_lost")
 
     async def _forget(self, call: str) -> None:
         """A call is stored to its last fact: the mover need not keep it any longer."""
+        found = self.calls.get(call)
         self._leave(call)
-        if self.mover is not None:
+        # The mover that has it now, if any, may have been given it anew.
+        if self.mover is not None and found is not None and not found.detached:
             with contextlib.suppress(Unavailable, Refused):
                 await self.mover.command("forget", call=call)
 
@@ -355,7 +371,7 @@ class Recorder:
         found = self.calls.pop(call, None)
         for flow in found.flows if found else ():
             self._of_flow.pop(flow, None)
-        self._undecided.pop(call, None)
+        self._unsettled.pop(call, None)
         for place in [place for place in self._plays if place[0] == call]:
             del self._plays[place]
         self.watchers.end(call)

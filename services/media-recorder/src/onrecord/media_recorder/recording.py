@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from onrecord.contracts.event import format_time
-from onrecord.ledger.permit import Permit, SignedPermit
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.spool import OpenUnit, SpoolHeader, UnitName
 from onrecord.media_recorder.domain.coverage import Loss
-from onrecord.media_recorder.domain.gate import SERVICE, Captured, Gate, State
-from onrecord.media_recorder.domain.record import Kind, Record, lost_run
+from onrecord.media_recorder.domain.gate import SERVICE, Captured, Gate, OpenPermit
+from onrecord.media_recorder.domain.record import LOSSES, Kind, Record, lost_run
 from onrecord.media_recorder.ring import Ring
 from onrecord.rtp.storage.unit import UnitHeader
 
@@ -29,29 +29,15 @@ class LegCodec:
 
 
 @dataclass(slots=True)
-class OpenPermit:
-    """The permit that is or was last in force, with the keys that came with it."""
-
-    permit: Permit
-    signed: SignedPermit
-    keys: dict[int, bytes]
-    next_key: int = 0
-
-    @property
-    def key_missing(self) -> bool:
-        """True when the next unit has no key yet."""
-        return self.next_key not in self.keys
-
-
-@dataclass(slots=True)
 class CallRecording:
     """Everything the writer knows of one call.
 
     `epoch` and `k` name the units being written: all legs of a call change units together, so that
     a group of units is told from another by these two alone. `skip` is how far an earlier writer
-    got; `detached` means that the mover, and with it the ring, is gone; `handed_over`, that storing
-    has all of it and will remove its spool folder: nothing is written there any more. `traceparent`
-    names the span that opened the call: whatever no request asks for is below it.
+    got; `renewed`, when its signalling last named it (monotonic seconds). `ending` is why the call
+    was closed; `detached` means that the mover, and with it the ring, is gone; `handed_over`, that
+    storing has all of it and will remove its spool folder: nothing is written there any more.
+    `traceparent` names the span that opened the call: whatever no request asks for is below it.
     """
 
     call: str
@@ -62,18 +48,15 @@ class CallRecording:
     epoch: int
     k: int = 0
     traceparent: str = ""
-    open_permit: OpenPermit | None = None
-    used_permits: set[str] = field(default_factory=set)
+    renewed: float = 0.0
     skip: dict[int, int] = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict)
     units: dict[str, OpenUnit] = field(default_factory=dict)
     unwritten: deque[Captured] = field(default_factory=deque)
     group_since: float = 0.0
-    shutting: State | None = None
     ending: str | None = None
     detached: bool = False
     handed_over: bool = False
-    stop_cause: str = ""
     failed: bool = False
 
     @property
@@ -81,32 +64,30 @@ class CallRecording:
         """The call's log in the spool."""
         return self.spool / self.call / "log"
 
+    @property
+    def open_permit(self) -> OpenPermit | None:
+        """The permit that is or was last in force."""
+        return self.gate.permit
+
     def take(self, position: int, record: Record) -> None:
         """Take the next ring record of this call, in the order of the ring."""
-        leg = self.flows[record.flow]
         if position < self.skip.get(record.flow, 0):
             return
         self.seen[record.flow] = position + 1
-        if record.kind is Kind.LOST:
-            last, _ = lost_run(record)
-            loss = Loss(record.ssrc, record.sequence, last, "ring_full")
-            call_log.append(self.log_path, [call_log.loss_line(leg, loss)])
-            return
-        kept = self.gate.offer(Captured(leg, position, record))
+        kept = self.gate.offer(Captured(self.flows[record.flow], position, record))
         if kept is not None:
             self.unwritten.append(kept)
 
-    def open(self, opened: OpenPermit) -> None:
-        """Open the gate by a verified permit; what waited and may be kept is written next."""
-        self.open_permit = opened
-        self.used_permits.add(opened.permit.permit_id)
-        self.unwritten.extend(self.gate.open(opened.permit))
+    def open(self, opening: OpenPermit) -> None:
+        """Open the gate by a verified permit that the mover has kept."""
+        self.unwritten.extend(self.gate.open(opening))
 
     def write(self, now: float) -> bool:
         """Write what may be kept; False if it must wait for a unit key. Raises OSError."""
         opened = self.open_permit
         if opened is None or not self.unwritten:
             return True
+        self._write_losses()
         by_leg: dict[str, list[tuple[int, Record]]] = {}
         for captured in self.unwritten:
             by_leg.setdefault(captured.leg, []).append((captured.position, captured.record))
@@ -126,16 +107,14 @@ class CallRecording:
         for flow, seen in self.seen.items():
             leg = self.flows[flow]
             waiting = [one.position for one in self.unwritten if one.leg == leg][:1]
-            held = self.gate.first_held(leg)
-            ring.decide(flow, min([seen, *waiting, *([] if held is None else [held])]))
+            early = [one.position for one in self.gate.early if one.leg == leg][:1]
+            ring.decide(flow, min([seen, *waiting, *early]))
 
     @property
     def oldest_undecided(self) -> int | None:
         """The ring position that the tail must not pass."""
-        places = [one.position for one in self.unwritten]
-        if (held := self.gate.oldest_held) is not None:
-            places.append(held)
-        return min(places, default=None)
+        undecided = chain(self.unwritten, self.gate.early)
+        return min((one.position for one in undecided), default=None)
 
     def end_group(self) -> list[UnitName]:
         """Close the units being written and name them; what follows goes into new ones."""
@@ -147,16 +126,14 @@ class CallRecording:
             self.k += 1
         return names
 
-    def note_overflows(self) -> None:
-        """Put into the call's log what waited too long for a permit. Raises OSError."""
-        lines = [
-            call_log.loss_line(leg, Loss(run.ssrc, run.first, run.last, "hold_overflow"))
-            for leg, runs in self.gate.overflows.items()
-            for run in runs
-        ]
-        self.gate.overflows.clear()
-        if lines:
-            call_log.append(self.log_path, lines)
+    def _write_losses(self) -> None:
+        """Put into the call's log what is missing of what may be kept. Raises OSError."""
+        losses = [one for one in self.unwritten if one.record.kind in LOSSES]
+        if not losses:
+            return
+        lines = [call_log.loss_line(one.leg, _loss(one.record)) for one in losses]
+        call_log.append(self.log_path, lines)
+        self.unwritten = deque(one for one in self.unwritten if one.record.kind not in LOSSES)
 
     def _begin(self, leg: str, first: Record, opened: OpenPermit, now: float) -> OpenUnit:
         if not self.units:
@@ -187,6 +164,11 @@ class CallRecording:
         opened.next_key = number + 1
         self.units[leg] = unit
         return unit
+
+
+def _loss(record: Record) -> Loss:
+    cause = "ring_full" if record.kind is Kind.LOST else "hold_overflow"
+    return Loss(record.ssrc, record.sequence, lost_run(record)[0], cause)
 
 
 def utc_text(utc_ns: int) -> str:

@@ -13,8 +13,8 @@ from onrecord.api.media_recorder.v1 import media_recorder_pb2_grpc as rpc
 from onrecord.ledger.permit import STREAMS, SignedPermit
 from onrecord.media_recorder.adapters.unit_keys import numbered
 from onrecord.media_recorder.listing import Actor
+from onrecord.media_recorder.mover.call import Bridge
 from onrecord.media_recorder.mover.control import Json
-from onrecord.media_recorder.mover.engine import Bridge
 from onrecord.media_recorder.operations import Leg, Operations
 from onrecord.media_recorder.recording import LegCodec, utc_text
 from onrecord.media_recorder.watching import News, Watchers

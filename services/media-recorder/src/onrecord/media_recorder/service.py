@@ -39,9 +39,7 @@ def build(settings: RecorderSettings, chassis: Chassis) -> Service:
     facts = FactWriter(journal, ledger)
     store = open_store(settings.objects)
     keys = UnitKeys(ledger)
-    succession = Succession(
-        settings.spool, public_key, settings.hold_seconds, settings.notice_hold_seconds
-    )
+    succession = Succession(settings.spool, public_key)
     storing = Storing(settings.spool, store, facts, keys)
     recorder = Recorder(succession, settings.mover, storing, facts, keys)
     recorder.unit_seconds = settings.unit_seconds
@@ -64,7 +62,7 @@ def build(settings: RecorderSettings, chassis: Chassis) -> Service:
         recorder.watchers.end_all()
 
     async def stop() -> None:
-        recorder.drain()
+        await recorder.read_out()
         await store.close()
         journal.sync()
 

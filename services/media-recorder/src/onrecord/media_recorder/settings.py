@@ -21,6 +21,12 @@ class MoverSettings(ServiceSettings):
     ring_megabytes: int = Field(
         default=64, ge=1, le=4096, description="size of the ring; 64 is 3 s of 1,000 calls"
     )
+    hold_seconds: float = Field(
+        default=2.0, ge=0, description="how much of a person's audio waits for the permit"
+    )
+    notice_hold_seconds: float = Field(
+        default=30.0, ge=0, description="how much of what was played waits for the permit"
+    )
 
     @field_validator("media_ports")
     @classmethod
@@ -60,12 +66,6 @@ class RecorderSettings(ServiceSettings):
         default="", description="host:port of this recorder's door as others reach it"
     )
     unit_seconds: float = Field(default=60.0, gt=0, description="length of a stored unit")
-    hold_seconds: float = Field(
-        default=2.0, ge=0, description="how much of a person's audio waits for the permit"
-    )
-    notice_hold_seconds: float = Field(
-        default=30.0, ge=0, description="how much of what was played waits for the permit"
-    )
     lease_seconds: float = Field(
         default=15.0, gt=0, description="a call not renewed for so long has lost its signalling"
     )

@@ -6,23 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from onrecord.contracts.event import format_time
 from onrecord.ledger.permit import SignedPermit, verify
 from onrecord.media_recorder.adapters.call_log import CallLog, append, permit_line, trace_line
 from onrecord.media_recorder.adapters.spool import SpoolDamaged, left_over, read_open
-from onrecord.media_recorder.domain.gate import SERVICE, Gate, State
+from onrecord.media_recorder.domain.gate import SERVICE, Gate, OpenPermit, State
 from onrecord.media_recorder.mover.control import Json
-from onrecord.media_recorder.recording import CallRecording, LegCodec, OpenPermit
+from onrecord.media_recorder.recording import CallRecording, LegCodec
 from onrecord.media_recorder.ring import Ring
-from onrecord.platform.clock import utc_now
+from onrecord.platform.clock import monotonic, utc_now
 from onrecord.platform.telemetry import get_logger
 
 log = get_logger()
-# A nanosecond count per second, as the gate reckons.
-_NS: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +28,22 @@ class Succession:
 
     spool: Path
     public_key: Ed25519PublicKey
-    hold_seconds: float
-    notice_hold_seconds: float
 
     def begin(
         self, call: str, codecs: dict[str, LegCodec], described: Json, traceparent: str
     ) -> CallRecording:
         """Make a call that the mover has just opened, or had opened already."""
-        gate = Gate(int(self.hold_seconds * _NS), int(self.notice_hold_seconds * _NS))
         epoch = self.new_epoch(call)
         return CallRecording(
-            call, self.spool, gate, codecs, flows(described), epoch, traceparent=traceparent
+            call,
+            self.spool,
+            Gate(),
+            codecs,
+            flows(described),
+            epoch,
+            traceparent=traceparent,
+            # Whoever takes a call over gives its signalling a whole lease to come back.
+            renewed=monotonic(),
         )
 
     def adopt(self, described: Json, ring: Ring) -> CallRecording:
@@ -49,19 +51,20 @@ class Succession:
         tag = json.loads(described["tag"])
         codecs = {leg: LegCodec(**found) for leg, found in tag["codecs"].items()}
         call = self.begin(described["call"], codecs, described, tag["traceparent"])
-        call.used_permits, call.stop_cause = set(tag["used"]), tag["stop_cause"]
+        gate = call.gate
+        gate.state = State.ENDED if described["closed"] else State(tag["gate"])
+        gate.used, gate.cause = set(tag["used"]), tag["stop_cause"]
         if tag["permit"]:
             signed = SignedPermit(
                 tag["permit"]["payload"].encode(), bytes.fromhex(tag["permit"]["signature"])
             )
             permit = verify(signed, self.public_key)
-            call.open(OpenPermit(permit, signed, {}, self._next_key(call.call, permit.permit_id)))
+            next_key = self._next_key(call.call, permit.permit_id)
+            gate.permit = OpenPermit(permit, signed, {}, next_key)
             if not described["closed"]:
                 self._keep_permit(call, signed)
-        state = State.ENDED if described["closed"] else State(tag["gate"])
-        if state in {State.PAUSED, State.ENDED}:
-            cut = described["cut"]
-            call.gate.shut(state, ring.head if cut is None else cut)
+        if gate.state is not State.OPEN:
+            gate.cut = ring.head if described["cut"] is None else described["cut"]
         call.skip = {flow: ring.decided(flow) for flow in call.flows}
         for leg, position in self._written(call.call).items():
             flow = next(number for number, name in call.flows.items() if name == leg)
@@ -133,12 +136,13 @@ def flows(described: Json) -> dict[int, str]:
     return own | played
 
 
-def tag_of(call: CallRecording, gate: State, signed: SignedPermit | None) -> str:
+def tag_of(call: CallRecording) -> str:
     """Write down what a successor must know of a call; the mover keeps it."""
-    tag = _tag(call.codecs, call.traceparent)
-    if signed is not None:
+    tag, gate = _tag(call.codecs, call.traceparent), call.gate
+    if (permit := gate.asked or gate.permit) is not None:
+        signed = permit.signed
         tag["permit"] = {"payload": signed.payload.decode(), "signature": signed.signature.hex()}
-    tag |= {"gate": gate, "used": sorted(call.used_permits), "stop_cause": call.stop_cause}
+    tag |= {"gate": gate.told, "used": sorted(gate.used), "stop_cause": gate.cause}
     return json.dumps(tag)
 
 

@@ -1,4 +1,4 @@
-"""What passes through the ring: one captured packet, or word of packets that found no room."""
+"""What passes through the ring: one captured packet, or word of packets that are missing."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ class Kind(IntEnum):
     MASKED = 2
     # Packets that found no room: `sequence` is the first, `lost_run` gives the rest.
     LOST = 3
+    # Packets that waited too long for a permit, told as `LOST` is.
+    EXPIRED = 4
+
+
+LOSSES: Final = frozenset({Kind.LOST, Kind.EXPIRED})
 
 
 class Record(NamedTuple):
@@ -36,12 +41,12 @@ class Record(NamedTuple):
     payload: bytes = b""
 
 
-def lost_record(like: Record, last: int, packets: int) -> Record:
-    """Say that `packets` packets from `like.sequence` to `last` found no room."""
-    return like._replace(kind=Kind.LOST, payload=_LOST.pack(last, packets))
+def lost_record(like: Record, kind: Kind, last: int, packets: int) -> Record:
+    """Say that `packets` packets from `like.sequence` to `last` are missing; `kind` says why."""
+    return like._replace(kind=kind, payload=_LOST.pack(last, packets))
 
 
 def lost_run(record: Record) -> tuple[int, int]:
-    """Give the last sequence number and the count of a LOST record."""
+    """Give the last sequence number and the count of a LOST or EXPIRED record."""
     last, packets = _LOST.unpack(record.payload)
     return last, packets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onrecord.media_recorder.mover.holding import Limits
 from onrecord.media_recorder.mover.process import Mover
 from onrecord.media_recorder.settings import MoverSettings
 from onrecord.platform.settings import load
@@ -11,7 +12,11 @@ def main() -> None:
     """Read the settings and move packets until told to stop."""
     settings = load(MoverSettings)
     Mover(
-        settings.mover, settings.media_ip, settings.port_range, settings.ring_megabytes << 20
+        settings.mover,
+        settings.media_ip,
+        settings.port_range,
+        settings.ring_megabytes << 20,
+        Limits(settings.hold_seconds, settings.notice_hold_seconds),
     ).run()
 
 

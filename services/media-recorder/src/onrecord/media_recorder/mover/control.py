@@ -17,16 +17,8 @@ from dataclasses import asdict
 from typing import Any, Final, Protocol
 
 from onrecord.ledger.permit import Position
-from onrecord.media_recorder.mover.engine import (
-    Bridge,
-    Call,
-    Engine,
-    Happening,
-    LegMedia,
-    MoverRefused,
-    Prompt,
-    positions,
-)
+from onrecord.media_recorder.mover.call import Bridge, Call, LegMedia, MoverRefused, Prompt
+from onrecord.media_recorder.mover.engine import Engine, Happening
 from onrecord.media_recorder.mover.playback import PlayReport
 from onrecord.media_recorder.ring import Ring
 
@@ -92,11 +84,13 @@ class Control:
             "open": self._open,
             "update": self._update,
             "play": self._play,
-            "capture": self._capture,
+            "permit": self._permit,
+            "cut": self._cut,
+            "told": self._told,
             "close": self._close,
             "forget": self._forget,
             "list": self._list,
-            "arrivals": self._arrivals,
+            "silences": self._silences,
         }
 
     def handle(self, request: Json, now: float, utc_ns: int) -> Json:
@@ -159,13 +153,27 @@ class Control:
         report = self._engine.play(request["call"], prompt, now, utc_ns)
         return {"report": _report(report) if report else None}
 
-    def _capture(self, request: Json, _now: float, _utc_ns: int) -> Json:
+    def _permit(self, request: Json, now: float, _utc_ns: int) -> Json:
         call = self._engine.call(request["call"])
-        self._engine.capture(call.call, request["legs"], on=bool(request["on"]))
-        call.cut = None if request["on"] else self._ring.head
-        if request.get("bridge_now") and call.bridge is Bridge.ON_PERMIT:
+        self._engine.permit(call.call, request["legs"], now)
+        call.cut = None
+        if call.bridge is Bridge.ON_PERMIT:
             call.bridged = True
         return self._described(call)
+
+    def _told(self, request: Json, _now: float, _utc_ns: int) -> Json:
+        call = self._engine.call(request["call"])
+        self._engine.drop_waiting(call)
+        return self._described(call)
+
+    def _cut(self, request: Json, _now: float, _utc_ns: int) -> Json:
+        call = self._engine.call(request["call"])
+        self._engine.cut(call.call)
+        self._note_cut(call)
+        return self._described(call)
+
+    def _note_cut(self, call: Call) -> None:
+        call.cut = self._ring.head if call.cut is None else call.cut
 
     def _close(self, request: Json, _now: float, utc_ns: int) -> Json:
         call = self._engine.call(request["call"])
@@ -174,7 +182,7 @@ class Control:
 
     def _end(self, call: Call, utc_ns: int) -> None:
         self._engine.close(call.call, utc_ns)
-        call.cut = self._ring.head if call.cut is None else call.cut
+        self._note_cut(call)
         for flow in call.flows.values():
             self._ports.release(flow.number)
 
@@ -190,14 +198,17 @@ class Control:
         chosen = [calls[wanted]] if wanted in calls else [] if wanted else calls.values()
         return {"calls": [self._described(call) for call in chosen], "head": self._ring.head}
 
-    def _arrivals(self, _request: Json, _now: float, _utc_ns: int) -> Json:
+    def _silences(self, _request: Json, now: float, _utc_ns: int) -> Json:
+        """Give for how many seconds each leg was silent; null where nothing ever came."""
         return {
-            call.call: {leg: flow.last_arrival_ns for leg, flow in call.flows.items()}
+            call.call: {
+                leg: None if flow.last_arrival is None else now - flow.last_arrival
+                for leg, flow in call.flows.items()
+            }
             for call in self._engine.calls.values()
         }
 
     def _described(self, call: Call) -> Json:
-        received = positions(call)
         return {
             "call": call.call,
             "tag": call.tag,
@@ -210,8 +221,7 @@ class Control:
                     "flow": flow.number,
                     "service_flow": flow.service,
                     "port": flow.port,
-                    "received": _position(received[leg]),
-                    "last_arrival_ns": flow.last_arrival_ns,
+                    "received": _position(flow.received),
                     "capturing": flow.capturing,
                     "counters": asdict(flow.counters),
                 }

@@ -3,7 +3,8 @@
 A call through us has up to two legs. What one sends goes to the other once the call is bridged,
 under the other leg's own numbers; nothing is transcoded. What a leg sends is captured from the end
 of the notice that it was given, or when the writer says so. A played prompt takes a leg's ear for
-its length and is captured always: it is a leg of its own, holding machine audio only.
+its length and is captured always: it is a leg of its own, holding machine audio only. What is
+captured waits here (`holding`) and goes to the ring when the writer has a permit.
 
 A recording session has any number of legs, which are received only: captured from their first
 packet, never bridged, never sent anything.
@@ -12,14 +13,13 @@ packet, never bridged, never sent anything.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from onrecord.ledger.permit import Position
 from onrecord.media_recorder.domain.record import SLOTS, Kind, Record
+from onrecord.media_recorder.mover.call import Bridge, Call, LegMedia, MoverRefused, Prompt
 from onrecord.media_recorder.mover.flow import Flow
+from onrecord.media_recorder.mover.holding import Holding, Limits
 from onrecord.media_recorder.mover.playback import Playback, PlayReport
 from onrecord.media_recorder.mover.source import Address
 from onrecord.media_recorder.mover.tee import RecordSink, Tee
@@ -30,27 +30,10 @@ from onrecord.rtp.stream import OutboundStream
 
 MAX_CALLS: Final = 5000
 MAX_EVENTS: Final = 10_000
+# How often what waits for a permit is looked through; a busy leg does so itself.
+EXPIRY_SECONDS: Final = 0.1
 # Plays remembered per call, so that a repeated request finds its report.
 MAX_PLAYS: Final = 64
-
-
-class Bridge(StrEnum):
-    """The rule by which the parties begin to hear each other."""
-
-    NOW = "now"
-    AFTER_NOTICES = "after_notices"
-    ON_PERMIT = "on_permit"
-    # The legs are a recording session's streams.
-    NEVER = "never"
-
-
-class MoverRefused(Exception):
-    """A command that cannot be done; `reason` is a closed slug."""
-
-    def __init__(self, reason: str) -> None:
-        """Refuse for this reason."""
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Send(NamedTuple):
@@ -59,28 +42,6 @@ class Send(NamedTuple):
     flow: int
     datagram: bytes
     address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class LegMedia:
-    """What signalling knows of a leg; None where it does not know yet."""
-
-    leg: str
-    remote: Address | None = None
-    audio: int | None = None
-    telephone_event: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What to play: payload frames of one codec, each `samples` timestamp units long."""
-
-    notice: str
-    leg: str
-    payload_type: int
-    frames: tuple[bytes, ...]
-    samples: int
-    is_notice: bool
 
 
 class Happening(NamedTuple):
@@ -94,34 +55,20 @@ class Happening(NamedTuple):
     duration_ms: int = 0
 
 
-@dataclass(slots=True)
-class Call:
-    """One call's legs and how they are joined; `tag` is the writer's own, for its successor.
-
-    `cut` is the ring's head when capturing was last ended by command; None while it is on.
-    """
-
-    call: str
-    tag: str
-    bridge: Bridge
-    flows: dict[str, Flow]
-    notices_due: set[str]
-    bridged: bool = False
-    closed: bool = False
-    cut: int | None = None
-    reports: dict[tuple[str, str], PlayReport] = field(default_factory=dict)
-
-
 class Engine:
     """All calls of one mover. `random_bits(n)` gives n random bits; clocks come as arguments."""
 
-    def __init__(self, sink: RecordSink, random_bits: Callable[[int], int]) -> None:
-        """Begin with no call."""
+    def __init__(
+        self, sink: RecordSink, random_bits: Callable[[int], int], limits: Limits | None = None
+    ) -> None:
+        """Begin with no call; `limits` bound what waits for a permit."""
         self.calls: dict[str, Call] = {}
         self.happenings: deque[Happening] = deque(maxlen=MAX_EVENTS)
         self._flows: dict[int, Flow] = {}
         self._playing: dict[int, Flow] = {}
         self._tee = Tee(sink)
+        self._holding, self._limits = Holding(self._tee), limits or Limits()
+        self._next_expiry = 0.0
         self._random_bits = random_bits
         self._next_flow = 0
         self._open_flows = 0
@@ -193,29 +140,41 @@ class Engine:
         flow.playback, self._playing[flow.number] = playback, flow
         return None
 
-    def capture(self, call: str, legs: Sequence[str], *, on: bool) -> None:
-        """Begin or end capturing what these legs send; ends at once, begins with what is new."""
-        for leg in legs:
-            flow = self.flow(call, leg)
-            if on:
-                flow.capture()
-            else:
-                flow.capturing = False
+    def permit(self, call: str, legs: Sequence[str], now: float) -> None:
+        """Put what waits and what these legs send from now on into the ring."""
+        found, named = self.call(call), [self.flow(call, leg) for leg in legs]
+        found.permitted = True
+        for flow in named:
+            flow.capture()
+        for flow in found.flows.values():
+            for number in (flow.number, flow.service):
+                flow.counters.ring_full += self._holding.release(number, now)
 
-    def join(self, call: str, *, bridged: bool) -> None:
-        """Let the parties hear each other, or not, whatever the rule says."""
-        self.call(call).bridged = bridged
+    def cut(self, call: str) -> None:
+        """Capture nothing more of any leg, at once, and drop what waits."""
+        found = self.call(call)
+        found.permitted = False
+        for flow in found.flows.values():
+            flow.capturing = False
+        self.drop_waiting(found)
+
+    def drop_waiting(self, call: Call) -> None:
+        """Drop what waits of a call: no permit will ever cover it."""
+        for flow in call.flows.values():
+            for number in (flow.number, flow.service):
+                self._holding.drop(number)
 
     def close(self, call: str, utc_ns: int) -> None:
         """End everything on a call; its flows stay known until it is forgotten."""
         found = self.call(call)
         found.closed = True
+        self.cut(call)
         for flow in found.flows.values():
             if flow.playback is not None:
                 self._finish(found, flow, flow.playback, utc_ns, "leg_closed")
             if not flow.closed:
                 self._open_flows -= 1
-            flow.closed, flow.capturing = True, False
+            flow.closed = True
 
     def forget(self, call: str) -> None:
         """Drop a call, when the writer has read all that it captured."""
@@ -241,10 +200,6 @@ class Engine:
         except KeyError:
             raise MoverRefused("unknown_leg") from None
 
-    def ring_full(self, flow: Flow) -> int:
-        """How many packets of and to this leg found no room in the ring."""
-        return self._tee.ring_full[flow.number] + self._tee.ring_full[flow.service]
-
     def receive(
         self, number: int, datagram: bytes, source: Address, now: float, utc_ns: int
     ) -> Send | None:
@@ -263,12 +218,12 @@ class Engine:
         if not flow.source.accepts(source, packet, now):
             flow.counters.foreign += 1
             return None
-        extended = flow.note(packet, utc_ns)
+        extended = flow.note(packet, now)
         if flow.counters.received == 1:
             self.happenings.append(Happening(flow.call, flow.leg, "first_packet"))
         if packet.payload_type == flow.telephone_event:
             self._collect_digit(flow, packet)
-        self._capture(flow, flow.record(packet, extended, utc_ns))
+        self._capture(flow, flow.record(packet, extended, utc_ns), now, self._limits.person)
         return self._forward(flow, packet, datagram, now)
 
     def tick(self, now: float, utc_ns: int) -> Iterator[Send]:
@@ -278,6 +233,9 @@ class Engine:
         a party to whom a part of it never left was not told.
         """
         self._tee.flush()
+        if now >= self._next_expiry:
+            self._next_expiry = now + EXPIRY_SECONDS
+            self._holding.expire(now)
         for flow in list(self._playing.values()):
             playback, remote = flow.playback, flow.remote
             if playback is None or remote is None:
@@ -316,9 +274,10 @@ class Engine:
         self, flow: Flow, playback: Playback, payload: bytes, now: float, utc_ns: int
     ) -> bytes:
         sent = flow.outbound.play(playback.payload_type, payload, playback.samples, now)
-        playback.note(sent, payload, utc_ns)
         flow.counters.played += 1
-        self._capture(flow, flow.played_record(playback, sent, payload, utc_ns))
+        playback.note(sent, payload, utc_ns)
+        record = flow.played_record(playback, sent, payload, utc_ns)
+        self._capture(flow, record, now, self._limits.played)
         return sent.datagram
 
     def _finish(
@@ -346,12 +305,15 @@ class Engine:
         ):
             call.bridged = True
 
-    def _capture(self, flow: Flow, record: Record | None) -> None:
+    def _capture(self, flow: Flow, record: Record | None, now: float, seconds: float) -> None:
         if record is None:
             return
-        if not self._tee.put(record):
+        if not self.calls[flow.call].permitted:
+            self._holding.put(record, now, seconds)
+        elif not self._tee.put(record):
             flow.counters.ring_full += 1
-        elif record.kind is Kind.MASKED:
+            return
+        if record.kind is Kind.MASKED:
             flow.counters.masked += 1
         else:
             flow.counters.teed += 1
@@ -388,8 +350,3 @@ class Engine:
             milliseconds = duration * 1000 // flow.outbound.clock_rate
             happening = Happening(flow.call, flow.leg, "dtmf", None, digit, milliseconds)
             self.happenings.append(happening)
-
-
-def positions(call: Call) -> Mapping[str, Position | None]:
-    """How far each leg's own audio has come."""
-    return {leg: flow.received for leg, flow in call.flows.items()}

@@ -43,8 +43,9 @@ class Counters:
 class Flow:
     """One leg of a call. `number` is its flow in the ring, `number + 1` that of what it is played.
 
-    `capturing` is the tee: records go to the ring. Whether packets are forwarded is the call's
-    matter. `floors` says, per SSRC, up to which number packets were sent before capturing began.
+    `capturing` means that what is received is recorded. Whether the records wait or go to the ring,
+    and whether packets are forwarded, is the call's matter. `floors` says, per SSRC, up to which
+    number packets were sent before capturing began.
     """
 
     number: int
@@ -59,7 +60,7 @@ class Flow:
     closed: bool = False
     playback: Playback | None = None
     received: Position | None = None
-    last_arrival_ns: int = 0
+    last_arrival: float | None = None
     counters: Counters = field(default_factory=Counters)
     digits: DigitCollector = field(default_factory=DigitCollector)
     trackers: dict[int, SequenceTracker] = field(default_factory=dict)
@@ -83,13 +84,13 @@ class Flow:
             return True
         return packet.payload_type in (self.audio, self.telephone_event, COMFORT_NOISE)
 
-    def note(self, packet: Packet, arrival_ns: int) -> int | None:
+    def note(self, packet: Packet, now: float) -> int | None:
         """Count an accepted packet; give its extended number.
 
         None if it can have none, or came before: a duplicate is relayed, but not kept twice.
         """
         self.counters.received += 1
-        self.last_arrival_ns = arrival_ns
+        self.last_arrival = now
         tracker = self.trackers.get(packet.ssrc)
         if tracker is None:
             if len(self.trackers) == MAX_SOURCES:

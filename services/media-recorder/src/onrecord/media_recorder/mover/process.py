@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from onrecord.media_recorder.memory import lock_mapping
+from onrecord.media_recorder.memory import lock_mapping, lock_process
 from onrecord.media_recorder.mover.control import (
     Control,
     Json,
@@ -23,6 +23,7 @@ from onrecord.media_recorder.mover.control import (
     encode,
 )
 from onrecord.media_recorder.mover.engine import Engine
+from onrecord.media_recorder.mover.holding import Limits
 from onrecord.media_recorder.mover.sockets import LegSockets
 from onrecord.media_recorder.ring import Ring
 
@@ -36,12 +37,15 @@ MAX_WAITING: Final = 32 << 20
 class Mover:
     """Owns the ring, the legs' sockets and the control socket until it is told to stop."""
 
-    def __init__(self, path: Path, host: str, ports: range, ring_octets: int) -> None:
+    def __init__(
+        self, path: Path, host: str, ports: range, ring_octets: int, limits: Limits
+    ) -> None:
         """Make the ring and listen on `path`, which only this user may open. Raises OSError."""
         self._epoll = select.epoll()
         self._ring = Ring.create(ring_octets)
-        locked = lock_mapping(self._ring.map)
-        self._engine = Engine(self._ring, random.SystemRandom().getrandbits)
+        # What waits for a permit is in this process's own memory.
+        locked = all([lock_mapping(self._ring.map), lock_process()])
+        self._engine = Engine(self._ring, random.SystemRandom().getrandbits, limits)
         self._legs = LegSockets(host, ports, self._epoll)
         about: Json = {"mover": "sockets", "locked": locked, "pid": os.getpid(), "host": host}
         self._control = Control(self._engine, self._ring, self._legs, about)

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Iterator
 from random import SystemRandom
 
-from onrecord.media_recorder.mover.engine import MoverRefused, Send
+from onrecord.media_recorder.mover.call import MoverRefused
+from onrecord.media_recorder.mover.engine import Send
 from onrecord.media_recorder.mover.source import Address
 from onrecord.rtp.packet import MAX_OCTETS
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Protocol
 
-from onrecord.media_recorder.domain.record import Record, lost_record
+from onrecord.media_recorder.domain.record import Kind, Record, lost_record
 
-# Runs of lost packets per flow that are told apart while the ring stays full; further ones are
+# Runs of missing packets per flow that are told apart while they cannot be told; further ones are
 # counted into the newest.
 MAX_RUNS = 8
 
@@ -20,10 +19,41 @@ class RecordSink(Protocol):
 
 
 class _Run:
-    """Packets of one source in a row that were lost."""
+    """Packets of one source in a row that are missing for one reason."""
 
-    def __init__(self, first: Record) -> None:
-        self.first, self.last, self.packets = first, first.sequence, 1
+    def __init__(self, first: Record, kind: Kind) -> None:
+        self.first, self.kind, self.last, self.packets = first, kind, first.sequence, 1
+
+
+class Losses:
+    """Missing packets of one flow, in runs, oldest first."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._runs: list[_Run] = []
+
+    def note(self, record: Record, kind: Kind) -> None:
+        """Take down one more."""
+        newest = self._runs[-1] if self._runs else None
+        if newest is not None and (
+            (newest.first.ssrc, newest.kind) == (record.ssrc, kind) or len(self._runs) == MAX_RUNS
+        ):
+            newest.last, newest.packets = record.sequence, newest.packets + 1
+        else:
+            self._runs.append(_Run(record, kind))
+
+    def extend(self, later: Losses) -> None:
+        """Take over all of another's, which came after these."""
+        self._runs += later._runs
+
+    def tell(self, sink: RecordSink) -> bool:
+        """Put word of them into the sink, as far as there is room; True when all was told."""
+        while self._runs:
+            run = self._runs[0]
+            if not sink.put(lost_record(run.first, run.kind, run.last, run.packets)):
+                return False
+            self._runs.pop(0)
+        return True
 
 
 class Tee:
@@ -32,36 +62,33 @@ class Tee:
     def __init__(self, sink: RecordSink) -> None:
         """Write to this sink."""
         self._sink = sink
-        self._lost: dict[int, list[_Run]] = {}
-        self.ring_full: Counter[int] = Counter()
+        self._lost: dict[int, Losses] = {}
 
     def put(self, record: Record) -> bool:
-        """Put a record; False if it was lost, which is counted and will be told."""
-        if (record.flow not in self._lost or self._tell(record.flow)) and self._sink.put(record):
+        """Put a record; False if it was lost, which will be told."""
+        if self._told(record.flow) and self._sink.put(record):
             return True
-        self.ring_full[record.flow] += 1
-        runs = self._lost.setdefault(record.flow, [])
-        if runs and (runs[-1].first.ssrc == record.ssrc or len(runs) == MAX_RUNS):
-            runs[-1].last, runs[-1].packets = record.sequence, runs[-1].packets + 1
-        else:
-            runs.append(_Run(record))
+        self._lost.setdefault(record.flow, Losses()).note(record, Kind.LOST)
         return False
 
+    def tell(self, flow: int, losses: Losses) -> None:
+        """Tell of packets that are missing before the next one of this flow."""
+        self._lost.setdefault(flow, Losses()).extend(losses)
+
     def flush(self) -> None:
-        """Tell what was lost, as far as there is room now."""
+        """Tell what is missing, as far as there is room now."""
         for flow in list(self._lost):
-            self._tell(flow)
+            self._told(flow)
 
     def forget(self, flow: int) -> None:
         """Drop what is known of a flow that is gone."""
         self._lost.pop(flow, None)
-        self.ring_full.pop(flow, None)
 
-    def _tell(self, flow: int) -> bool:
-        runs = self._lost[flow]
-        while runs:
-            if not self._sink.put(lost_record(runs[0].first, runs[0].last, runs[0].packets)):
-                return False
-            runs.pop(0)
+    def _told(self, flow: int) -> bool:
+        losses = self._lost.get(flow)
+        if losses is None:
+            return True
+        if not losses.tell(self._sink):
+            return False
         del self._lost[flow]
         return True
