@@ -135,7 +135,8 @@ def _facts(draft: Draft, objects: dict[str, bytes]) -> None:
     told = [(f"notice.given:{party}:0", party) for party in ("caller", "agent")]
     draft.facts = [("call.started", {"kind": "recorded"})]
     for number, (_, party) in enumerate(told):
-        draft.facts.append(("notice.given", {"party": party, "span": _span(draft, party, number)}))
+        given = {"party": party, "purposes": ["quality"], "span": _span(draft, party, number)}
+        draft.facts.append(("notice.given", given))
     legs = [
         {"leg": p, "first_kept": {"ssrc": 10 + n, "sequence": 65500 + NOTICE_FRAMES}}
         for n, p in enumerate(("caller", "agent"))
@@ -151,7 +152,7 @@ def _facts(draft: Draft, objects: dict[str, bytes]) -> None:
     draft.facts += [
         ("permit.issued", permit),
         ("recording.started", {"permit_id": f"{CALL}:p0"}),
-        ("call.ended", {"gate": "opened"}),
+        ("call.ended", {"gate": "opened", "answered": True}),
         ("recording.stored", stored),
         ("call.verdict", {"verdict": "recorded"}),
         ("access.granted", {"purpose": "quality"}),

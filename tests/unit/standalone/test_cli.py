@@ -10,7 +10,7 @@ from onrecord.standalone.cli import app
 from typer.testing import CliRunner
 
 RUNNER = CliRunner()
-COMMANDS = ("up", "calls", "show", "play", "trace", "demo")
+COMMANDS = ("up", "calls", "show", "play", "trace", "verify", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -23,7 +23,8 @@ def test_every_command_has_help_json_and_exit_codes(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["calls"], ["show", "c1"], ["play", "c1", "-o", "c1.wav"], ["trace", "c1"]]
+    "arguments",
+    [["calls"], ["show", "c1"], ["play", "c1", "-o", "c1.wav"], ["trace", "c1"], ["verify"]],
 )
 def test_without_a_stack_the_command_says_how_to_start_one(
     tmp_path: Path, arguments: list[str]

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 from onrecord.standalone import demo as demonstration
 from onrecord.standalone import present
+from onrecord.standalone import verify as verification
 from onrecord.standalone.doors import Listener, entries_of, retrieval
 from onrecord.standalone.errors import BadRequest, StandaloneError
 from onrecord.standalone.folder import DataFolder
@@ -160,6 +161,27 @@ def trace(call: CallId, *, data: Data = DEFAULT_DATA, as_json: AsJson = False) -
 
     printer = Printer(as_json=as_json)
     _run(work(), printer)
+
+
+@app.command(epilog=EXIT_CODES)
+def verify(
+    call: Annotated[
+        str | None, typer.Argument(help="The call's id; all calls.", show_default=False)
+    ] = None,
+    *,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Check what is stored of the calls against what onrecord promises.
+
+    Asks no service: reads the log, the keys, the objects, the spool and the index themselves. Says
+    whether each entry is whole, each party was told before the permit, each frame lies within a
+    permit, each object is the one that was listed, each gap and each release is named. Fails when
+    one check does not hold.
+    """
+    printer = Printer(as_json=as_json)
+    if not _run(verification.verify(data, call, printer), printer):
+        raise typer.Exit(1)
 
 
 @app.command(epilog=EXIT_CODES)

@@ -122,7 +122,7 @@ async def _demonstrate(stack: Stack, agent: Softphone, wavs: Path, printer: Prin
         _tell(unseen, more, None, printer)
     findings += [replace(finding, name=f"unrecorded_{finding.name}") for finding in more]
     died = _nothing_died(stack)
-    _tell_finding(died, printer)
+    printer.finding(died)
     return Outcome(recorded, verdict_of(seen), wav, [*findings, died])
 
 
@@ -243,9 +243,4 @@ def _tell(seen: Observed, findings: list[Finding], wav: Path | None, printer: Pr
     printer.line(f"kafka     {places[0]} … {places[-1]}" if places else "kafka     nothing")
     printer.line("")
     for finding in findings:
-        _tell_finding(finding, printer)
-
-
-def _tell_finding(finding: Finding, printer: Printer) -> None:
-    mark, style = ("holds", "green") if finding.holds else ("BROKEN", "red")
-    printer.line(f"{mark:<7} {finding.name:<26} {finding.text}", style)
+        printer.finding(finding)

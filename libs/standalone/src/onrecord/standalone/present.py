@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onrecord.api.retrieval.v1 import retrieval_pb2 as pb
+from onrecord.standalone.checks import Finding
 from onrecord.standalone.trace import Trace
 from rich.console import Console
 from rich.table import Table
@@ -46,6 +47,11 @@ class Printer:
         """One line of a result for people; left out where JSON is wanted."""
         if not self.as_json:
             self._out.print(text, style=style or None, markup=False)
+
+    def finding(self, finding: Finding) -> None:
+        """The outcome of one check, for people."""
+        mark, style = ("holds", "green") if finding.holds else ("BROKEN", "red")
+        self.line(f"{mark:<7} {finding.name:<26} {finding.text}", style)
 
     def document(self, document: Any) -> None:
         """The result for programs; left out where people read."""

@@ -58,6 +58,38 @@ UNRECORDED_CALL: dict[str, Check] = {
 }
 """What holds besides for a call on the unrecorded route."""
 
+_STORED: dict[str, Check] = {
+    "each_once": log.each_once,
+    "entries_intact": log.entries_intact,
+    "projection_equals_fold": projection.projection_equals_fold,
+}
+_STORED_RECORDED: dict[str, Check] = {
+    "one_verdict": log.one_verdict,
+    "kept_by_permit": permits.kept_by_permit,
+    "gaps_named": permits.gaps_named,
+    "verdict_fits": permits.verdict_fits,
+    "hashes": log.hashes,
+    "spool_empty": log.spool_empty,
+    "access_named": log.access_named,
+}
+_STORED_UNRECORDED: dict[str, Check] = {
+    "one_verdict": log.one_verdict,
+    "no_recorder": unrecorded.no_recorder,
+    "no_far_number": unrecorded.no_far_number,
+    "nothing_kept": unrecorded.nothing_kept,
+}
+
+
+def checks_without_phones(seen: Observed) -> dict[str, Check]:
+    """What can be said of a call by what is stored alone; nothing while it is not over."""
+    if any(not ended.fields["answered"] for ended in seen.of_type("call.ended")):
+        return {**_STORED, "nothing_kept": unrecorded.nothing_kept}
+    if not seen.of_type("call.verdict"):
+        return {}
+    if any(begun.fields["kind"] != "recorded" for begun in seen.of_type("call.started")):
+        return _STORED | _STORED_UNRECORDED
+    return _STORED | _STORED_RECORDED
+
 
 @dataclass(frozen=True)
 class Finding:

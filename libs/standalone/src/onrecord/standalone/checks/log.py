@@ -11,23 +11,34 @@ from onrecord.contracts.registry import FACTS, ce_type
 from onrecord.contracts.topics import topic_of
 from onrecord.ledger.instant import format_time
 from onrecord.ledger.merkle import leaf_hash
-from onrecord.standalone.checks.observed import Broken, Observed
+from onrecord.standalone.checks.observed import Broken, Log, Observed
 
 
 def order(seen: Observed) -> str:
     """The log's indexes and each stream's numbers have no gap; an event stands in it once."""
-    if [index for index, _, _ in seen.log] != list(range(len(seen.log))):
+    each_once(seen)
+    return without_gap(seen.log)
+
+
+def without_gap(log: Log) -> str:
+    """The log's indexes and each stream's numbers have no gap."""
+    if [index for index, _, _ in log] != list(range(len(log))):
         raise Broken("the log's indexes are not 0, 1, 2 …")
     numbers: dict[str, list[int]] = defaultdict(list)
-    for _, stream, seq in seen.log:
+    for _, stream, seq in log:
         numbers[stream].append(seq)
     for stream, found in numbers.items():
         if found != list(range(len(found))):
             raise Broken(f"stream {stream} is numbered {found[:20]}")
+    return f"{len(log)} entries in {len(numbers)} streams without a gap"
+
+
+def each_once(seen: Observed) -> str:
+    """Each event of the call stands in the log once."""
     events = [logged.event_id for logged in seen.entries]
     if not events or len(set(events)) != len(events):
         raise Broken("an event stands in the log twice, or the call not at all")
-    return f"{len(seen.log)} entries in {len(numbers)} streams without a gap"
+    return f"{len(events)} events, each once"
 
 
 def entries_intact(seen: Observed) -> str:
@@ -121,6 +132,21 @@ def access_before_release(seen: Observed) -> str:
     if int(entry.recorded_at.timestamp() * 1e9) > release.first_octet_ns:
         raise Broken("the access entry was committed after the first octet")
     return f"entry {entry.index} at {format_time(entry.recorded_at)}, then the audio"
+
+
+def access_named(seen: Observed) -> str:
+    """Each release names a person, sealed, and a purpose that every party was told of."""
+    told: dict[str, set[str]] = defaultdict(set)
+    for given in seen.of_type("notice.given"):
+        told[given.fields["party"]].update(given.fields["purposes"])
+    purposes = set.intersection(*told.values()) if told else set()
+    granted = seen.of_type("access.granted")
+    for entry in granted:
+        if "person" not in entry.sealed:
+            raise Broken(f"entry {entry.index} does not say who was given audio")
+        if entry.fields["purpose"] not in purposes:
+            raise Broken(f"entry {entry.index} is for a purpose that the parties were not told of")
+    return f"{len(granted)} releases, each to a named person for a purpose told"
 
 
 def hashes(seen: Observed) -> str:

@@ -17,6 +17,9 @@ from onrecord.softphone.media import MediaFrame
 
 PARTIES = ("caller", "agent")
 
+Log = tuple[tuple[int, str, int], ...]
+"""Index, stream and number in it of every entry of the whole log, in the order of the index."""
+
 
 class Broken(Exception):
     """A promise that does not hold; the text says which fact shows it."""
@@ -88,7 +91,7 @@ class Observed:
     """
 
     call: str
-    log: tuple[tuple[int, str, int], ...]
+    log: Log
     entries: tuple[LoggedEntry, ...]
     published: tuple[Published, ...]
     objects: Mapping[str, bytes]

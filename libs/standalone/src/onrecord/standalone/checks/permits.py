@@ -7,8 +7,10 @@ cause (I2). The checks of `audio` say more of a call to which nothing happened.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from onrecord.ledger.canonical import CanonicalEntry
@@ -28,6 +30,9 @@ from onrecord.standalone.checks.observed import PARTIES, Broken, Observed, Store
 
 TAIL_NS = 100_000_000
 """Frames sent so long before the call's end were certainly delivered."""
+
+MAX_DROPOUT = 3000
+"""How far a source's numbers may jump and still be the same run (RFC 3550 A.1)."""
 
 OPEN_ENDED = frozenset({"mover_lost", "recorder_lost"})
 """Causes of gaps that reach from their position to the end of what the permit allowed."""
@@ -79,13 +84,33 @@ def losses_named(seen: Observed) -> str:
             frame
             for permit in _permits(seen)
             for frame in _until_failure(seen, kept.keys(), _due(seen, permit, party))
-            if number_of(frame) not in kept and not _is_named(seen, party, frame)
+            if number_of(frame) not in kept
+            and not _is_named(seen, party, frame.ssrc, frame.sequence)
         ]
         if missing:
             numbers = [frame.sequence for frame in missing]
             raise Broken(f"frames {_shown(numbers)} of the {party} are missing without a name")
         total += len(kept)
     return f"{total} frames equal what was said, {len(_causes(seen))} gaps have a name"
+
+
+def gaps_named(seen: Observed) -> str:
+    """No number is missing among a source's kept frames that no gap names."""
+    kept: dict[tuple[str, str, int], set[int]] = defaultdict(set)
+    for unit in seen.units:
+        for frame in unit.frames:
+            place = (unit.header.permit_id, unit.header.leg, frame.ssrc)
+            kept[place].add(frame.sequence)
+    for (_, leg, ssrc), sequences in kept.items():
+        for before, after in pairwise(sorted(sequences)):
+            missing = range(before + 1, after)
+            # A longer jump may be a sender that began anew (RFC 3550 A.1).
+            if len(missing) > MAX_DROPOUT:
+                continue
+            unnamed = [number for number in missing if not _is_named(seen, leg, ssrc, number)]
+            if unnamed:
+                raise Broken(f"frames {_shown(unnamed)} of {leg} are missing without a name")
+    return f"{len(kept)} runs of frames, {len(_causes(seen))} gaps have a name"
 
 
 def verdict_fits(seen: Observed) -> str:
@@ -197,21 +222,21 @@ def _causes(seen: Observed) -> list[str]:
     return [gap.fields["cause"] for gap in seen.of_type("recording.gap")]
 
 
-def _is_named(seen: Observed, party: str, frame: MediaFrame) -> bool:
+def _is_named(seen: Observed, leg: str, ssrc: int, sequence: int) -> bool:
     return any(
-        _covers(gap.fields, frame)
+        _covers(gap.fields, ssrc, sequence)
         for gap in seen.of_type("recording.gap")
-        if gap.fields["leg"] == party
+        if gap.fields["leg"] == leg
     )
 
 
-def _covers(gap: Mapping[str, Any], frame: MediaFrame) -> bool:
+def _covers(gap: Mapping[str, Any], ssrc: int, sequence: int) -> bool:
     first, last = gap["first"], gap["last"]
-    distance = (frame.sequence - first["sequence"]) % SEQUENCES
+    distance = (sequence - first["sequence"]) % SEQUENCES
     length = last["sequence"] - first["sequence"]
     if gap["cause"] in OPEN_ENDED:
         length = SEQUENCES // 2
-    return bool(frame.ssrc == first["ssrc"] and distance <= length)
+    return bool(ssrc == first["ssrc"] and distance <= length)
 
 
 def _shown(numbers: list[int]) -> str:

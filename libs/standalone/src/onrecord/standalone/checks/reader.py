@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,14 @@ from onrecord.contracts.topics import PARTITIONS, TOPIC_OF
 from onrecord.ledger.unit_keys import keys_in
 from onrecord.platform.errors import NotFound
 from onrecord.platform.objects import open_store
-from onrecord.standalone.checks.observed import LoggedEntry, Observed, PhoneTape, Published, Release
+from onrecord.standalone.checks.observed import (
+    Log,
+    LoggedEntry,
+    Observed,
+    PhoneTape,
+    Published,
+    Release,
+)
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -57,38 +65,65 @@ async def observe_all(
     private: tuple[str, ...] = (),
 ) -> dict[str, Observed]:
     """Read everything about several calls, by their ids, as `observe` does for one."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(places.mongo, tz_aware=True)
-    try:
-        database = client[DATABASE]
-        log = tuple(
-            [
-                (int(found["_id"]), str(found["stream"]), int(found["seq"]))
-                async for found in database.entries.find({}, {"stream": 1, "seq": 1}).sort("_id", 1)
-            ]
-        )
-        entries = {call: await _entries(database, call) for call in phones}
-        keys = {call: await _unit_keys(database, call) for call in phones}
-        index = client[INDEX].calls
-        projections = {call: await index.find_one({"_id": call}) for call in phones}
-    finally:
-        await client.close()
-    expected = {call: {(e.stream, e.seq) for e in entries[call]} for call in phones}
+    async with opened(places) as stores:
+        log = await stores.log()
+        found = {call: await stores.observe(call) for call in phones}
+    expected = {call: {(e.stream, e.seq) for e in seen.entries} for call, seen in found.items()}
     records = await published(places.kafka, expected)
     return {
-        call: Observed(
-            call,
-            log,
-            tuple(entries[call]),
-            tuple(records[call]),
-            await _objects(places.objects, call, entries[call]),
-            keys[call],
-            await asyncio.to_thread(_left_in_spool, places.spool, call),
-            tapes,
+        call: replace(
+            seen,
+            log=log,
+            published=tuple(records[call]),
+            phones=phones[call],
             private=private,
-            projection=projections[call],
         )
-        for call, tapes in phones.items()
+        for call, seen in found.items()
     }
+
+
+class Stores:
+    """Everything but Kafka, open for reading."""
+
+    def __init__(self, places: Places, client: AsyncMongoClient[dict[str, Any]]) -> None:
+        self._places = places
+        self._client = client
+
+    async def log(self) -> Log:
+        """The place of every entry of the log."""
+        entries = self._client[DATABASE].entries.find({}, {"stream": 1, "seq": 1})
+        return tuple(
+            [
+                (int(found["_id"]), str(found["stream"]), int(found["seq"]))
+                async for found in entries.sort("_id", 1)
+            ]
+        )
+
+    async def observe(self, call: str) -> Observed:
+        """What is stored of a call: not the log's other entries, what was published, the phones."""
+        database = self._client[DATABASE]
+        entries = await _entries(database, call)
+        return Observed(
+            call,
+            (),
+            tuple(entries),
+            (),
+            await _objects(self._places.objects, call, entries),
+            await _unit_keys(database, call),
+            await asyncio.to_thread(_left_in_spool, self._places.spool, call),
+            {},
+            projection=await self._client[INDEX].calls.find_one({"_id": call}),
+        )
+
+
+@asynccontextmanager
+async def opened(places: Places) -> AsyncIterator[Stores]:
+    """Connect to the stores while the context lasts. Reading raises PyMongoError."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(places.mongo, tz_aware=True)
+    try:
+        yield Stores(places, client)
+    finally:
+        await client.close()
 
 
 async def log_head(mongo: str) -> int:
