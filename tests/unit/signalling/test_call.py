@@ -39,14 +39,14 @@ OUTAGES: tuple[on.Outage, ...] = (
 )
 
 
-def request(number: str = "1000", body: bytes = OFFER) -> Request:
-    """An INVITE as it comes in."""
+def request(number: str = "1000", body: bytes = OFFER, more: str = "") -> Request:
+    """An INVITE as it comes in, with more headers."""
     head = (
         f"INVITE sip:{number}@192.0.2.2 SIP/2.0\r\n"
         "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa\r\nMax-Forwards: 70\r\n"
         'From: "Alice" <sip:+442079460123@192.0.2.1>;tag=1\r\n'
         f"To: <sip:{number}@192.0.2.2>\r\nCall-ID: c1\r\nCSeq: 1 INVITE\r\n"
-        f"Contact: <sip:a@192.0.2.1>\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Contact: <sip:a@192.0.2.1>\r\n{more}Content-Length: {len(body)}\r\n\r\n"
     )
     message = parse(head.encode() + body)
     assert isinstance(message, Request)

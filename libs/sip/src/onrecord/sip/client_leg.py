@@ -14,6 +14,7 @@ from onrecord.sip.message import Request, Response
 from onrecord.sip.uri import SipUri
 
 MAX_FORKS = 16
+_NOTHING = Headers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Invitation:
 
     The INVITE goes to the first of `destinations`, and to the next when one cannot be reached,
     stays silent or answers 503; by default to the target's own host, then an IP address. Without a
-    `body` the far side makes the offer. `headers` are added as they are. `silence` is how many
+    `body` the far side makes the offer. `headers` are added as they are. `content_type` is the
+    body's where it is no plain description. `silence` is how many
     seconds nobody at all may answer before `TimedOut`; without it timer B decides.
     """
 
@@ -32,6 +34,7 @@ class Invitation:
     callee: Address | None = None
     destinations: tuple[Hop, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=())
+    content_type: str = ""
     max_forwards: int = 70
     silence: float | None = None
 
@@ -64,12 +67,12 @@ class ClientLeg(Leg):
             self._core.layer.stay(self._invite)
             self._send_cancel(now)
 
-    def bye(self, now: float) -> None:
+    def bye(self, now: float, headers: Headers = _NOTHING) -> None:
         """Hang up; a call that is not answered yet is cancelled instead."""
         if self._dialog is None:
             self.cancel(now)
         else:
-            super().bye(now)
+            super().bye(now, headers)
 
     def on_response(self, request: Request, response: Response, now: float) -> None:
         """Take a response to the INVITE or to what followed it."""
@@ -80,7 +83,9 @@ class ClientLeg(Leg):
         elif response.status < 300:
             self._on_success(response, now)
         elif not self.is_over:
-            self._core.events.append(Rejected(self.id, response.status, response.reason))
+            self._core.events.append(
+                Rejected(self.id, response.status, response.reason, response.headers)
+            )
             self._finish()
 
     def on_timeout(self, request: Request, now: float) -> None:
@@ -118,6 +123,8 @@ class ClientLeg(Leg):
             headers.add(name, value)
         request = Request("INVITE", invitation.target, headers)
         self._core.describe(request, invitation.body, peer, request.uri)
+        if invitation.body and invitation.content_type:
+            headers.set("Content-Type", invitation.content_type)
         return request
 
     def _on_provisional(self, response: Response, now: float) -> None:
@@ -129,7 +136,9 @@ class ClientLeg(Leg):
         elif response.status > 100 and not self.is_over:
             if response.to.tag and len(self.dialog_keys) < MAX_FORKS:
                 self._core.register(self._dialog_of(response).key, self)
-            ringing = Ringing(self.id, response.status, response.reason, response.body)
+            ringing = Ringing(
+                self.id, response.status, response.reason, response.body, response.headers
+            )
             self._core.events.append(ringing)
 
     def _on_success(self, response: Response, now: float) -> None:
@@ -153,7 +162,7 @@ class ClientLeg(Leg):
         if self._is_cancelled:
             super().bye(now)  # the 2xx crossed our CANCEL: the far side thinks that it talks
         else:
-            self._core.events.append(Answered(self.id, response.body))
+            self._core.events.append(Answered(self.id, response.body, response.headers))
 
     def _refuse_fork(self, dialog: Dialog, now: float) -> None:
         """§13.2.2.4: another branch answered too; it is acknowledged and hung up, once."""

@@ -194,13 +194,13 @@ class Endpoint:
         if found := self._core.legs.get(leg):
             found.respond(asked, reply, now)
 
-    def bye(self, leg: LegId, now: float) -> None:
+    def bye(self, leg: LegId, now: float, *, headers: Fields = ()) -> None:
         """Hang up, whatever the state: BYE, CANCEL or 480; `Ended`, or the call's own end, follows.
 
         A leg that was called and not answered ends at once, without an event.
         """
         if found := self._core.legs.get(leg):
-            found.bye(now)
+            found.bye(now, Headers(list(headers)))
 
     # Requests
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NewType
 
+from onrecord.sip.headers import Headers
 from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request, Response
 
@@ -45,6 +46,7 @@ class Ringing:
     status: int
     reason: str
     body: bytes
+    headers: Headers = field(default_factory=Headers, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Answered:
 
     leg: LegId
     body: bytes
+    headers: Headers = field(default_factory=Headers, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Rejected:
     leg: LegId
     status: int
     reason: str
+    headers: Headers = field(default_factory=Headers, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Bye:
     """The far side hung up; 200 has been sent and the leg is over."""
 
     leg: LegId
+    headers: Headers = field(default_factory=Headers, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

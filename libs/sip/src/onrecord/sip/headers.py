@@ -20,7 +20,7 @@ _KNOWN = (
     "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Require", "RAck", "Reason",
     "Record-Route", "Refer-To", "Referred-By", "Replaces", "Require", "Retry-After", "Route",
     "RSeq", "Server", "Session-Expires", "Subject", "Supported", "Timestamp", "To",
-    "Unsupported", "User-Agent", "Via", "Warning", "WWW-Authenticate",
+    "Unsupported", "User-Agent", "User-to-User", "Via", "Warning", "WWW-Authenticate",
 )  # fmt: skip
 _COMPACT = {
     "a": "Accept-Contact", "b": "Referred-By", "c": "Content-Type", "e": "Content-Encoding",

@@ -45,7 +45,7 @@ class Leg:
         self._unacknowledged: Request | None = None
         self._acks: dict[tuple[str, int], Request] = {}
         self._is_ending = False
-        self._bye_waits_for_ack = False
+        self._late_bye: Headers | None = None
 
     @classmethod
     def restore(cls, core: Core, dialog: Dialog) -> Leg:
@@ -63,16 +63,16 @@ class Leg:
             return None
         return replace(self._dialog, route_set=list(self._dialog.route_set))
 
-    def bye(self, now: float) -> None:
+    def bye(self, now: float, headers: Headers = _NOTHING) -> None:
         """Hang up a confirmed dialog; a BYE before the ACK of our 2xx waits for it (§15)."""
         if self._dialog is None or self._is_ending or self.is_over:
             return
         if self._incoming is not None and self._incoming.awaits_ack:
-            self._bye_waits_for_ack = True
+            self._late_bye = headers
             return
         self.acknowledge(b"", now)  # an offer that stays without an answer
         self._is_ending = True
-        self._send_in(self._dialog, "BYE", now)
+        self._send_in(self._dialog, "BYE", now, headers)
 
     def reinvite(self, body: bytes, now: float) -> None:
         """Offer a new session description inside the dialog (§14.1).
@@ -168,7 +168,9 @@ class Leg:
         self._respond(request, machine, 200, now)
         if self._incoming is not None and not self._incoming.is_answered:
             self._incoming.refuse(487, "", _NOTHING, now)
-        self._core.events.append(Ended(self.id) if self._is_ending else Bye(self.id))
+        self._core.events.append(
+            Ended(self.id) if self._is_ending else Bye(self.id, request.headers)
+        )
         self._finish()
 
     def _on_reinvite(self, request: Request, machine: InviteServer, now: float) -> None:
@@ -251,15 +253,18 @@ class Leg:
         if invite is not self._unacknowledged:
             self._acknowledge(dialog, invite, b"", now)
 
-    def _send_in(self, dialog: Dialog, method: str, now: float) -> None:
+    def _send_in(
+        self, dialog: Dialog, method: str, now: float, headers: Headers = _NOTHING
+    ) -> None:
         request = dialog.request(method, self._core.via())
+        request.headers.override(headers)
         peer = self._core.destination(dialog.next_hop, dialog.peer)
         self._core.layer.send_request(request, peer, self, now)
 
     def _send_late_bye(self, now: float) -> None:
-        if self._bye_waits_for_ack:
-            self._bye_waits_for_ack = False
-            self.bye(now)
+        headers, self._late_bye = self._late_bye, None
+        if headers is not None:
+            self.bye(now, headers)
 
     def _on_bye_done(self, request: Request) -> None:
         if self._is_ending and self._dialog and request.to.tag == self._dialog.remote.tag:

@@ -12,6 +12,8 @@ from onrecord.sip.message import Request
 from onrecord.sip.server_invite import ServerInvite
 from onrecord.sip.transaction.invite_server import InviteServer
 
+_NOTHING = Headers()
+
 
 class ServerLeg(Leg):
     """The user agent server of a call; raises `SipError` 400 for an INVITE without Contact."""
@@ -54,12 +56,12 @@ class ServerLeg(Leg):
         if self._is_initial:
             self._finish()
 
-    def bye(self, now: float) -> None:
+    def bye(self, now: float, headers: Headers = _NOTHING) -> None:
         """Hang up; a call that was not answered yet is refused with 480 instead."""
         if self._is_initial:
             self.reject(480, "", Headers(), now)
         else:
-            super().bye(now)
+            super().bye(now, headers)
 
     def on_cancel(self, now: float) -> None:
         """§9.2: end an unanswered call with 487; too late once a final response is out."""

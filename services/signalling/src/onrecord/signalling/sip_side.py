@@ -5,6 +5,7 @@ from __future__ import annotations
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
 from onrecord.signalling.domain.call import Call
+from onrecord.signalling.domain.crossing import crossing
 from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.plan import Plan
 from onrecord.signalling.running import RunningCall
@@ -20,22 +21,22 @@ SILENCE_SECONDS = 4.0
 def carry_out(endpoint: Endpoint, running: RunningCall, effect: do.Effect, now: float) -> bool:
     """Give the endpoint the command that `effect` asks for; False when it is no SIP effect."""
     match effect:
-        case do.RingCaller(status, reason, body):
+        case do.RingCaller(status, reason, body, headers):
             leg = running.legs["caller"]
-            endpoint.ring(leg, now, status=status, reason=reason, body=body)
-        case do.Answer(party, body):
-            endpoint.answer(running.legs[party], body, now)
-        case do.Refuse(party, status, reason):
-            endpoint.reject(running.legs[party], status, now, reason=reason)
+            endpoint.ring(leg, now, status=status, reason=reason, body=body, headers=headers)
+        case do.Answer(party, body, headers):
+            endpoint.answer(running.legs[party], body, now, headers=headers)
+        case do.Refuse(party, status, reason, headers):
+            endpoint.reject(running.legs[party], status, now, reason=reason, headers=headers)
         case do.InviteAgent() if isinstance(running.call, Call):
             running.legs["agent"] = _invite(endpoint, running.call.plan, effect, now)
         case do.Acknowledge(party, body):
             endpoint.acknowledge(running.legs[party], body, now)
         case do.Reoffer(party, body):
             endpoint.reinvite(running.legs[party], body, now)
-        case do.HangUp(party):
+        case do.HangUp(party, headers):
             if party in running.legs:
-                endpoint.bye(running.legs[party], now)
+                endpoint.bye(running.legs[party], now, headers=headers)
         case _:
             return False
     return True
@@ -50,8 +51,8 @@ def meaning(event: sip.Event, party: Party) -> on.Input | None:
             return on.CallerCancelled()
         case sip.Acked(_, body):
             return on.Acknowledged(party, body)
-        case sip.Bye():
-            return on.HungUp(party)
+        case sip.Bye(_, headers):
+            return on.HungUp(party, headers=crossing("BYE", headers))
         case sip.TimedOut():
             return on.HungUp(party, is_lost=True)
         case sip.Reinvited(_, body, _):
@@ -66,12 +67,12 @@ def meaning(event: sip.Event, party: Party) -> on.Input | None:
 def _agents_own(event: sip.Event) -> on.Input | None:
     """What only the agent's leg can say: the fate of our INVITE."""
     match event:
-        case sip.Ringing(_, status, reason, body):
-            return on.AgentRinging(status, reason, body)
-        case sip.Answered(_, body):
-            return on.AgentAnswered(body)
-        case sip.Rejected(_, status, reason):
-            return on.AgentRefused(status, reason)
+        case sip.Ringing(_, status, reason, body, headers):
+            return on.AgentRinging(status, reason, body, crossing("18x", headers))
+        case sip.Answered(_, body, headers):
+            return on.AgentAnswered(body, crossing("200", headers))
+        case sip.Rejected(_, status, reason, headers):
+            return on.AgentRefused(status, reason, crossing("refusal", headers))
         case sip.TimedOut(_, "response"):
             return on.AgentRefused(408, "")
     return None
@@ -85,6 +86,7 @@ def _invite(endpoint: Endpoint, plan: Plan, effect: do.InviteAgent, now: float) 
         destinations=(Hop.to(effect.target),),
         silence=None if effect.is_last else SILENCE_SECONDS,
         headers=plan.headers,
+        content_type=plan.content_type if effect.body == plan.offer else "",
         max_forwards=plan.max_forwards,
     )
     return endpoint.invite(invitation, now)

@@ -40,6 +40,7 @@ from onrecord.signalling.domain.plan import Office, Plan, Refusal, plan_call
 from onrecord.signalling.domain.recording_session import RecordingSession
 from onrecord.signalling.domain.session_plan import SessionPlan, plan_session
 from onrecord.signalling.door_work import Doors, DoorWork
+from onrecord.signalling.relay import Relay
 from onrecord.signalling.routes import Emergency
 from onrecord.signalling.running import Conductor, RunningCall
 from onrecord.sip import events as sip
@@ -90,6 +91,7 @@ class Switchboard:
         self._limits = limits
         self._work = DoorWork(doors, self.happen)
         self._is_draining = is_draining
+        self._relay = Relay()
         self._by_leg: dict[sip.LegId, tuple[RunningCall, Party]] = {}
 
     def connect(self, endpoint: Endpoint, flush: Callable[[], None]) -> None:
@@ -101,12 +103,18 @@ class Switchboard:
         """Take an event of the endpoint; one of an unknown leg comes too late to matter."""
         if isinstance(event, sip.IncomingInvite):
             self._take_call(event)
+        elif isinstance(event, sip.Responded):
+            self._relay.pass_back(self._endpoint, event, asyncio.get_running_loop().time())
         elif (found := self._by_leg.get(event.leg)) is not None:
             self._hear(event, *found)
         if isinstance(event, sip.Ended | sip.Bye):
             self._kept.leg_is_over(event.leg)
 
     def _hear(self, event: sip.Event, running: RunningCall, party: Party) -> None:
+        if isinstance(event, sip.Requested):
+            now = asyncio.get_running_loop().time()
+            self._relay.pass_on(self._endpoint, running, party, event, now)
+            return
         if isinstance(running.call, RecordingSession):
             happening = session_side.meaning(event)
         else:

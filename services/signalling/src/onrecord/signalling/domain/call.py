@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from onrecord.signalling.domain import effects as do
 from onrecord.signalling.domain import inputs as on
+from onrecord.signalling.domain.crossing import Fields
 from onrecord.signalling.domain.direct_session import DirectSession, other
 from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.negotiation import direct_offer, voice_of
@@ -44,6 +45,7 @@ class Call:
         self._uses_media = False
         self._targets_tried = 0
         self._our_offer = b""
+        self._answer_headers: Fields = ()
         self._answered_at: float | None = None
         self._effects: list[do.Effect] = []
 
@@ -114,9 +116,10 @@ class Call:
 
     def _handle_anywhere(self, happening: on.Input, now: float) -> bool:
         match happening:
-            case on.HungUp(party, is_lost) if self._answered_at is not None:
+            case on.HungUp(party, is_lost, headers) if self._answered_at is not None:
                 cause = f"{party}_{'lost' if is_lost else 'hung_up'}"
-                self._end(cause, 200, now, (other(party),))
+                self._do(do.HangUp(other(party), headers))
+                self._end(cause, 200, now)
             case on.HungUp(party):
                 self._give_up(480, f"{party}_hung_up", now)
             case on.CallerCancelled() if self.phase in BEFORE_ANSWER:
@@ -168,18 +171,19 @@ class Call:
 
     def _in_dialling(self, happening: on.Input, now: float) -> None:
         match happening:
-            case on.AgentRinging(status, reason, body):
+            case on.AgentRinging(status, reason, body, headers):
                 if self.passes_through:
-                    self._do(do.RingCaller(status, reason, body))
+                    self._do(do.RingCaller(status, reason, body, headers))
                 elif body:
                     # Its early media has no way through the recorder: let the phone ring itself.
-                    self._do(do.RingCaller(180, "", b""))
+                    self._do(do.RingCaller(180, "", b"", headers))
                 else:
-                    self._do(do.RingCaller(status, reason, b""))
-            case on.AgentAnswered(body):
+                    self._do(do.RingCaller(status, reason, b"", headers))
+            case on.AgentAnswered(body, headers):
+                self._answer_headers = headers
                 self._on_agent_answer(body, now)
-            case on.AgentRefused(status, reason):
-                self._on_agent_refusal(status, reason, now)
+            case on.AgentRefused():
+                self._on_agent_refusal(happening, now)
             case on.RangTooLong() if self.plan.kind != "emergency":
                 self._give_up(480, "no_answer", now)
 
@@ -248,14 +252,15 @@ class Call:
         self._phase = Phase.CONNECTING
         self._do(update)
 
-    def _on_agent_refusal(self, status: int, reason: str, now: float) -> None:
+    def _on_agent_refusal(self, refused: on.AgentRefused, now: float) -> None:
+        status, reason = refused.status, refused.reason
         is_outage = 500 <= status < 600 or status == _TIMEOUT
         if is_outage and self._targets_tried < len(self.plan.targets):
             self._try_next_target()
             return
         passable = 400 <= status <= 699 and status not in (401, 407)
         status = status if passable else _BAD_GATEWAY
-        self._do(do.Refuse("caller", status, reason if passable else ""))
+        self._do(do.Refuse("caller", status, reason if passable else "", refused.headers))
         self._end(_CAUSES.get(status, "refused"), status, now)
 
     def _answer_caller(self, body: bytes, now: float) -> None:
@@ -264,7 +269,7 @@ class Call:
         session = self._session
         codec = voice_of(session.agent) if isinstance(session, RecordedSession) else None
         legs = [{"party": p, "codec": codec.name} for p in PARTIES] if codec else []
-        self._do(do.Answer("caller", body))
+        self._do(do.Answer("caller", body, self._answer_headers))
         self._do(do.Enter("call.answered", {"legs": legs, "media_node": self.media_node}))
 
     def _without_media(self, outage: on.Outage, now: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from onrecord.signalling.domain.crossing import Fields
 from onrecord.signalling.domain.inputs import Party
 from onrecord.sip.sdp import Codec, Media
 from onrecord.sip.uri import SipUri
@@ -35,6 +36,7 @@ class RingCaller:
     status: int
     reason: str
     body: bytes
+    headers: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Answer:
 
     party: Party
     body: bytes
+    headers: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Refuse:
     party: Party
     status: int
     reason: str = ""
+    headers: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class HangUp:
     """End a party's leg, whatever its state."""
 
     party: Party
+    headers: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)

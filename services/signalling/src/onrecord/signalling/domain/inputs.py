@@ -1,4 +1,7 @@
-"""What can happen to a call, from either side or from a service that it depends on."""
+"""What can happen to a call, from either side or from a service that it depends on.
+
+`headers` are those that cross to the other side (`crossing.py`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from onrecord.signalling.domain.crossing import Fields
 from onrecord.signalling.routes import StatedNotice
 from onrecord.sip.siprec.offer import RecordingOffer
 
@@ -111,6 +115,7 @@ class AgentRinging:
     status: int
     reason: str
     body: bytes
+    headers: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ class AgentAnswered:
     """The agent's side sent 200 with this description."""
 
     body: bytes
+    headers: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,7 @@ class AgentRefused:
 
     status: int
     reason: str
+    headers: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,7 @@ class HungUp:
 
     party: Party
     is_lost: bool = False
+    headers: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class KeptCall:
             line=self.line,
             on_no_permit=self.on_no_permit,
             offer=b"",
+            content_type="",
             audio=None,
             decision=None,
             targets=(agent.remote_target,),

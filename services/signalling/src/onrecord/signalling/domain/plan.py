@@ -8,18 +8,22 @@ from datetime import date
 from typing import Literal
 
 from onrecord.policy import CallFacts, Decision, Pack, decide
+from onrecord.signalling.domain.crossing import Fields, crossing
 from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.negotiation import caller_audio
 from onrecord.signalling.routes import Emergency, OnNoPermit, Route, Routes
+from onrecord.sip import multipart
+from onrecord.sip.capabilities import SDP_TYPE
+from onrecord.sip.errors import SipError
 from onrecord.sip.headers import Address
 from onrecord.sip.message import Request
-from onrecord.sip.sdp import Media, SdpError
+from onrecord.sip.sdp import Media
 from onrecord.sip.uri import SipUri
 
 Kind = Literal["recorded", "unrecorded", "emergency"]
 PARTIES: tuple[Party, ...] = ("caller", "agent")
-PASSED_ON = ("P-Asserted-Identity", "Privacy", "User-to-User")
 _LONGEST_TEXT = 256
+_UNSUPPORTED_TYPE = 415
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Refusal:
 class Plan:
     """One call, decided but not yet begun.
 
-    `audio` and `decision` are None where the description passes through untouched. `started` and
+    `audio` and `decision` are None where the description passes through untouched; `content_type`
+    is what the caller called it. `headers` go with the call to the agent's side. `started` and
     `decided` are the fields of the facts.
     """
 
@@ -53,11 +58,12 @@ class Plan:
     line: str
     on_no_permit: OnNoPermit
     offer: bytes
+    content_type: str
     audio: Media | None
     decision: Decision | None
     targets: tuple[SipUri, ...]
     caller: Address
-    headers: tuple[tuple[str, str], ...]
+    headers: Fields
     max_forwards: int
     session_id: int
     started: dict[str, object]
@@ -101,27 +107,43 @@ def plan_call(
     else:
         kind = "recorded" if rule.record else "unrecorded"
     audio = decision = None
+    offer, content_type = request.body, request.headers.get("Content-Type") or ""
     if isinstance(rule, Route) and rule.record:
         try:
-            audio = caller_audio(request.body)
-        except SdpError as fault:
-            return Refusal(488, fault.reason)
+            offer, content_type = _description(request), ""
+            audio = caller_audio(offer)
+        except SipError as fault:
+            accept = (("Accept", SDP_TYPE),) if fault.status == _UNSUPPORTED_TYPE else ()
+            return Refusal(fault.status or 400, fault.reason, accept)
         decision = decide(CallFacts(PARTIES, rule.purposes, rule.language, day), office.pack)
     return Plan(
         call_id=call_id,
         kind=kind,
         line=rule.line if isinstance(rule, Route) else "",
         on_no_permit=rule.on_no_permit if isinstance(rule, Route) else "continue",
-        offer=request.body,
+        offer=offer,
         audio=audio,
         decision=decision,
         targets=tuple(to if to.user else to.with_user(request.uri.user) for to in rule.to),
         caller=request.from_,
-        headers=tuple((n, v) for n in PASSED_ON for v in request.headers.fields(n)),
+        headers=crossing("INVITE", request.headers),
+        content_type=content_type,
         max_forwards=request.max_forwards - 1,
         session_id=session_id,
         started=_started(office.worker, request, rule, kind),
     )
+
+
+def _description(request: Request) -> bytes:
+    """The caller's description, which may be one part of several (RFC 5621).
+
+    Raises `SipError` with 415 for a body without one, 400 for parts that cannot be read.
+    """
+    parts = multipart.read(request.headers, request.body)
+    found = [part.body for part in parts if part.media_type in ("", SDP_TYPE)]
+    if parts and not found:
+        raise SipError("no_description", f"a body must have {SDP_TYPE}", status=_UNSUPPORTED_TYPE)
+    return found[0] if found else b""
 
 
 def _started(
