@@ -39,6 +39,10 @@ prefix = "9"
 record = false
 to = "sip:127.0.0.1:{agent}"
 [[route]]
+prefix = "3"
+to = ["sip:127.0.0.1:{first}", "sip:127.0.0.1:{agent}"]
+line = "failover"
+[[route]]
 prefix = "7"
 to = "sip:127.0.0.1:{agent}"
 line = "strict"
@@ -205,6 +209,7 @@ class Stand:
         self.folder = folder
         self.sip = free_port()
         self.agent = free_port()
+        self.first = free_port()
         self.control = free_port(socket.SOCK_STREAM)
         self.service: Service
         self._doors_port = free_port(socket.SOCK_STREAM)
@@ -247,7 +252,7 @@ class Stand:
     def settings(self) -> dict[str, object]:
         """What the service is told; short times."""
         routes, key = self.folder / "routes.toml", self.folder / "key"
-        routes.write_text(ROUTES.format(agent=self.agent), encoding="utf-8")
+        routes.write_text(ROUTES.format(agent=self.agent, first=self.first), encoding="utf-8")
         key.write_text("00" * 32, encoding="ascii")
         doors = f"{LOOPBACK}:{self._doors_port}"
         return {
@@ -356,11 +361,13 @@ class Sipp:
 
 
 @contextlib.asynccontextmanager
-async def agent(stand: Stand, *arguments: str, calls: int = 1) -> AsyncIterator[Sipp]:
+async def agent(
+    stand: Stand, *arguments: str, calls: int = 1, port: int = 0
+) -> AsyncIterator[Sipp]:
     """Run sipp as the agent's phone; its own `uas` scenario unless told otherwise."""
     scenario = arguments or ("-sn", "uas")
     phone = await Sipp.start(
-        stand.folder, "agent", "-p", str(stand.agent), "-m", str(calls), *scenario
+        stand.folder, "agent", "-p", str(port or stand.agent), "-m", str(calls), *scenario
     )
     try:
         yield phone
@@ -368,10 +375,10 @@ async def agent(stand: Stand, *arguments: str, calls: int = 1) -> AsyncIterator[
         await phone.stop()
 
 
-async def caller(stand: Stand, number: str, *arguments: str, calls: int = 1) -> Sipp:
+async def caller(stand: Stand, number: str, *arguments: str, calls: int = 1, port: int = 0) -> Sipp:
     """Run sipp as the caller; its own `uac` scenario unless told otherwise."""
     scenario = arguments or ("-sn", "uac", "-d", "300")
     return await Sipp.start(
         stand.folder, "caller", "-p", str(free_port()), "-s", number, "-m", str(calls),
-        *scenario, f"{LOOPBACK}:{stand.sip}",
+        *scenario, f"{LOOPBACK}:{port or stand.sip}",
     )  # fmt: skip

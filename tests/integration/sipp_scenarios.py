@@ -127,6 +127,31 @@ def hangs_up_after(milliseconds: int) -> str:
     return f'{INVITE}{EARLY}{talk}{bye}<recv response="200"/>'
 
 
+def in_call(method: str, cseq: int, more: str = "", body: str = "") -> str:
+    """A request inside the caller's call, by hand."""
+    head = f"{method} {REQUEST_LINE}{HEADERS}\nCSeq: {cseq} {method}\n{more}"
+    return message(f"{head}Content-Length: [len]\n\n{body}")
+
+
+def seen(request: str, header: str, pattern: str) -> str:
+    """Take a request in which a header, or the body where it is empty, must match."""
+    where = f'search_in="hdr" header="{header}:"' if header else 'search_in="body"'
+    return (
+        f'<recv request="{request}"><action><ereg regexp="{pattern}" {where} check_it="true" '
+        f'assign_to="1"/></action></recv><Reference variables="1"/>'
+    )
+
+
+def reply(status: str, more: str = "", body: str = "") -> str:
+    """Answer the last request of a call that has its tags."""
+    return message(f"SIP/2.0 {status}\n{PLAIN_REPLY}\n{more}Content-Length: [len]\n\n{body}")
+
+
+TALKS = f'{INVITE}{EARLY}<recv response="200"/>{ACK}<pause milliseconds="1000"/>'
+TAKES = f'<recv request="INVITE"/>{RINGING}{ACCEPTS}<recv request="ACK"/>'
+HOLD_SDP = f"{SDP}\na=sendonly"
+TYPE = "Content-Type: application/sdp\n"
+
 LATE_BYE = (
     message(f"BYE {REQUEST_LINE}{HEADERS}\nCSeq: 2 BYE\nContent-Length: 0\n").replace(
         "[peer_tag_param]", ";tag=gone"

@@ -24,9 +24,9 @@ _ELEMENTS = {
 }
 _CALL_IDS = {"calldata": "sip_call_id", "broadworksrecordingmetadata": "broadworks_call_id"}
 _HEADERS = {
-    "User-To-User": "ucid",
-    "X-Genesys-Calluuid": "genesys_uuid",
-    "X-Twilio-Callsid": "twilio_call_sid",
+    "user-to-user": "ucid",
+    "x-genesys-calluuid": "genesys_uuid",
+    "x-twilio-callsid": "twilio_call_sid",
 }
 
 
@@ -60,7 +60,7 @@ def from_element(element: Element, owner: str) -> Iterator[CorrelationId]:
 def from_headers(headers: Headers) -> Iterator[CorrelationId]:
     """Yield the known identifiers among the headers of a request."""
     for name, value in headers:
-        kind = _HEADERS.get(name)
+        kind = _HEADERS.get(name.lower())
         if kind and value:
             yield CorrelationId(kind, _normal(kind, value), name)
 
