@@ -148,8 +148,8 @@ def given(call: str, party: str) -> Event:
     return fact(call, "notice.given", {"party": party, "span": span}, f"{party}:0")
 
 
-def stored(call: str, permit_id: str, seconds: float = 57.0) -> Event:
-    """The final `recording.stored` of a call with one unit on each party's leg."""
+def stored(call: str, permit_id: str, seconds: float = 57.0, *, final: bool = True) -> Event:
+    """The `recording.stored` of a call with one unit on each party's leg."""
     example = dict(fact_class("recording.stored").EXAMPLE["units"][0])  # type: ignore[index]
     started = NOON + timedelta(seconds=5)
     ended = started + timedelta(seconds=seconds)
@@ -164,7 +164,7 @@ def stored(call: str, permit_id: str, seconds: float = 57.0) -> Event:
         }
         for number, leg in enumerate(("caller", "agent"))
     ]
-    return fact(call, "recording.stored", {"units": units, "unit_count": 2}, "1:0")
+    return fact(call, "recording.stored", {"units": units, "unit_count": 2, "final": final}, "1:0")
 
 
 async def append(ledger: Stub, events: Sequence[Event]) -> list[pb.Committed]:

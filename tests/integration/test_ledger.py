@@ -196,6 +196,35 @@ async def test_a_permit_that_is_not_ours_gives_no_keys(ledger: Stub) -> None:
     assert code == grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_a_permit_gives_no_keys_once_all_is_stored(ledger: Stub) -> None:
+    """The store's manifest holds the permit: from then on keys come only behind an access entry."""
+    await append(ledger, told_call("c1"))
+    granted = (await ask_permit(ledger, "c1")).granted
+    await append(ledger, [fact("c1", "recording.started", discriminator="c1:p0")])
+    request = pb.UnitKeysRequest(permit=granted.permit, first=0, count=1)
+    some = ledgers.stored("c1", "c1:p0", final=False)
+    await append(ledger, [some, fact("c1", "call.ended")])
+    assert (await ledger.UnitKeys(request, timeout=TIMEOUT)).unit_keys == granted.unit_keys[:1]
+    final = {"units": [], "final": True, "unit_count": 2}
+    await append(ledger, [fact("c1", "recording.stored", final, "final")])
+    for ask in (
+        lambda: ledger.UnitKeys(request, timeout=TIMEOUT),
+        lambda: ask_permit(ledger, "c1"),
+    ):
+        code, text = await ledgers.refusal(ask())
+        assert code == grpc.StatusCode.FAILED_PRECONDITION
+        assert "recording_complete" in text
+    opened = pb.OpenRequest(
+        audio=pb.OpenAudio(call_id="c1", format="wav"),
+        request_id="r1",
+        person="j.doe",
+        role="supervisor",
+        purpose="quality",
+    )
+    keys = (await ledger.Open(opened, timeout=TIMEOUT)).unit_keys
+    assert list(keys) == list(granted.unit_keys[:2])
+
+
 async def test_sealed_values_stand_nowhere_in_clear(
     ledger: Stub, documents: Callable[[str], list[dict[str, Any]]]
 ) -> None:

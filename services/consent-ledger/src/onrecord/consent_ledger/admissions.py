@@ -13,7 +13,8 @@ from onrecord.consent_ledger.appender import Appender
 from onrecord.consent_ledger.domain import admission
 from onrecord.consent_ledger.domain.call import fold
 from onrecord.consent_ledger.domain.entries import Draft, StoredEntry, open_draft
-from onrecord.consent_ledger.ports import Secrets
+from onrecord.consent_ledger.domain.errors import RecordingComplete
+from onrecord.consent_ledger.ports import EntryLog, Secrets
 from onrecord.contracts import events
 from onrecord.ledger import permit as permits
 from onrecord.ledger.errors import PermitError
@@ -43,9 +44,15 @@ class Admissions:
     """Gives permits for one signing key."""
 
     def __init__(
-        self, appender: Appender, secrets: Secrets, key: Ed25519PrivateKey, lifetime: float
+        self,
+        entries: EntryLog,
+        appender: Appender,
+        secrets: Secrets,
+        key: Ed25519PrivateKey,
+        lifetime: float,
     ) -> None:
         """A permit must be used first within `lifetime` seconds."""
+        self._log = entries
         self._appender = appender
         self._secrets = secrets
         self._key = key
@@ -55,7 +62,8 @@ class Admissions:
     async def request(self, request: admission.PermitRequest) -> Admission:
         """Decide, commit the decision, and only then sign.
 
-        Raises admission.BadRequest, FactsMissing, and what Appender.append raises.
+        Raises admission.BadRequest, FactsMissing, RecordingComplete, and what Appender.append
+        raises.
         """
         admission.check_request(request)
         cause = traceparent()
@@ -67,6 +75,7 @@ class Admissions:
             }
             for entry in entries:
                 if entry.event_id in answered:
+                    _check_unfinished(request.call, entries)
                     return entry
             event = admission.answer(
                 request,
@@ -92,11 +101,12 @@ class Admissions:
         return Admission(entry, signed, keys, "")
 
     async def unit_keys(
-        self, signed: permits.SignedPermit, first: int, count: int
+        self, signed: permits.SignedPermit, first: int, count: int, node: str | None
     ) -> dict[str, bytes]:
         """Keys `first` to `first + count - 1` of a permit, by reference; repeats give the same.
 
-        Raises InvalidInput, Denied (not our permit), StoreUnavailable.
+        `node` is the recorder's, None where no certificate tells. Raises InvalidInput, Denied (not
+        our permit, or another recorder's), RecordingComplete, StoreUnavailable.
         """
         if not 0 < count <= MAX_UNITS or first + count > LAST_UNIT:
             raise InvalidInput("bad_range", f"count: 1 to {MAX_UNITS}, numbers below {LAST_UNIT}")
@@ -104,9 +114,18 @@ class Admissions:
             permit = permits.verify(signed, self._key.public_key())
         except PermitError as error:
             raise Denied(error.reason, error.detail) from error
+        if node is not None and permit.audience not in (permits.ANY_AUDIENCE, node):
+            raise Denied("other_audience", f"the permit is for {permit.audience}, not {node}")
+        _check_unfinished(permit.call, await self._log.stream(f"call/{permit.call}"))
         return await self._keys(permit.permit_id, range(first, first + count))
 
     async def _keys(self, permit_id: str, numbers: range) -> dict[str, bytes]:
         refs = [key_ref(permit_id, number) for number in numbers]
         blocks = await self._secrets.ensure({block_id(ref) for ref in refs}, BLOCK_SIZE)
         return take(refs, blocks)
+
+
+def _check_unfinished(call: str, entries: Sequence[StoredEntry]) -> None:
+    """Refuse when all is stored: then the permit lies in the store, for whoever can read there."""
+    if fold(call, entries).stored_all:
+        raise RecordingComplete(f"call {call} is stored: ask for its audio by Open")

@@ -17,14 +17,22 @@ from onrecord.consent_ledger.appender import Appender
 from onrecord.consent_ledger.disclosure import Asker, Disclosure
 from onrecord.consent_ledger.domain.admission import BadRequest, PermitRequest
 from onrecord.consent_ledger.domain.entries import StoredEntry, draft, sealing_keys
-from onrecord.consent_ledger.domain.errors import BadEvent, Conflict, FactsMissing, LedgerRefusal
-from onrecord.consent_ledger.domain.intake import read_event
+from onrecord.consent_ledger.domain.errors import (
+    BadEvent,
+    Conflict,
+    FactsMissing,
+    ForeignFact,
+    LedgerRefusal,
+    RecordingComplete,
+)
+from onrecord.consent_ledger.domain.intake import check_appender, read_event
 from onrecord.consent_ledger.ports import EntryLog, Secrets, StoreUnavailable
 from onrecord.consent_ledger.verdicts import Verdicts
 from onrecord.contracts.event import Event
 from onrecord.ledger.instant import format_time
 from onrecord.ledger.permit import SignedPermit
-from onrecord.platform.errors import InvalidInput, PlatformError, Refused, Unavailable
+from onrecord.platform.errors import Denied, InvalidInput, PlatformError, Refused, Unavailable
+from onrecord.platform.peer import only, peer_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -39,6 +47,8 @@ _STATUS_OF: dict[type[LedgerRefusal], type[PlatformError]] = {
     BadRequest: InvalidInput,
     Conflict: InvalidInput,
     FactsMissing: Refused,
+    ForeignFact: Denied,
+    RecordingComplete: Refused,
 }
 
 
@@ -76,13 +86,16 @@ class LedgerServicer(rpc.LedgerServicer):
         self._verdicts = parts.verdicts
 
     async def Append(  # noqa: N802  # named by the .proto
-        self, request: pb.AppendRequest, _context: Context
+        self, request: pb.AppendRequest, context: Context
     ) -> pb.AppendResponse:
-        """Check all events, then seal and commit them in their order."""
+        """Check all events and who states them, then seal and commit them in their order."""
         if not 0 < len(request.events) <= MAX_EVENTS:
             raise InvalidInput("bad_request", f"events: between 1 and {MAX_EVENTS}")
         with _mapped():
             events = [_event(event) for event in request.events]
+            if (peer := peer_of(context)) is not None:
+                for event in events:
+                    check_appender(event, peer.services)
             ids = {one for event in events for one in sealing_keys(event).values()}
             secrets = await self._secrets.ensure(ids) if ids else {}
             drafts = [draft(event, secrets, os.urandom) for event in events]
@@ -90,9 +103,10 @@ class LedgerServicer(rpc.LedgerServicer):
         return pb.AppendResponse(entries=[_committed(entry) for entry in entries])
 
     async def RequestPermit(  # noqa: N802  # named by the .proto
-        self, request: pb.RequestPermitRequest, _context: Context
+        self, request: pb.RequestPermitRequest, context: Context
     ) -> pb.RequestPermitResponse:
         """Decide by committed facts; the answer is committed before it is given."""
+        only(context, "signalling")
         with _mapped():
             answer = await self._admissions.request(
                 PermitRequest(
@@ -135,25 +149,29 @@ class LedgerServicer(rpc.LedgerServicer):
             )
 
     async def KeepAlive(  # noqa: N802  # named by the .proto
-        self, request: pb.KeepAliveRequest, _context: Context
+        self, request: pb.KeepAliveRequest, context: Context
     ) -> pb.KeepAliveResponse:
         """Note that a worker still has these calls."""
+        only(context, "signalling")
         self._verdicts.keep_alive(request.call_ids)
         return pb.KeepAliveResponse()
 
     async def UnitKeys(  # noqa: N802  # named by the .proto
-        self, request: pb.UnitKeysRequest, _context: Context
+        self, request: pb.UnitKeysRequest, context: Context
     ) -> pb.UnitKeysResponse:
-        """Give further keys of a permit that this ledger signed."""
+        """Give further keys of a permit that this ledger signed, while its call is recorded."""
+        peer = only(context, "media-recorder")
+        node = None if peer is None else peer.node
         signed = SignedPermit(request.permit.payload, request.permit.signature)
         with _mapped():
-            keys = await self._admissions.unit_keys(signed, request.first, request.count)
+            keys = await self._admissions.unit_keys(signed, request.first, request.count, node)
         return pb.UnitKeysResponse(unit_keys=_keys(keys))
 
     async def Open(  # noqa: N802  # named by the .proto
-        self, request: pb.OpenRequest, _context: Context
+        self, request: pb.OpenRequest, context: Context
     ) -> pb.OpenResponse:
         """Commit who asks for what and why, then give it."""
+        only(context, "retrieval")
         asker = Asker(request.person, request.role, request.purpose, request.request_id)
         with _mapped():
             if request.WhichOneof("target") == "audio":

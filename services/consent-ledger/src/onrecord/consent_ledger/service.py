@@ -32,7 +32,7 @@ def build(settings: LedgerSettings, _chassis: Chassis) -> Service:
     database = mongo.database(client)
     log, secrets = mongo.MongoLog(database), mongo.MongoSecrets(database)
     appender = Appender(log, capacity=settings.append_queue, patience=settings.append_seconds)
-    admissions = Admissions(appender, secrets, key, settings.permit_seconds)
+    admissions = Admissions(log, appender, secrets, key, settings.permit_seconds)
     verdicts = Verdicts(log, mongo.MongoVerdictPosition(database), appender, settings)
     relay = Relay(log, mongo.MongoRelayPosition(database), appender.subscribe(), settings)
     disclosure = Disclosure(log, appender, secrets)

@@ -27,10 +27,10 @@ class LedgerSettings(ServiceSettings):
     keepalive_silence: float = Field(
         default=60.0, gt=0, description="seconds without KeepAlive after which a call is lost"
     )
-    # An hour outlasts the usual outage of a store or a node, and an operator hears of a recording
-    # that is not stored in the same shift. A verdict that was too early is amended.
+    # Twice the time after which a recorder that lives says itself why it cannot store: only one
+    # that is gone is silent for so long. A verdict that was too early is amended.
     recorder_silence: float = Field(
-        default=3600.0,
+        default=7200.0,
         gt=0,
         description="seconds without a fact of an ended call after which it is judged as it is",
     )

@@ -37,3 +37,15 @@ class Conflict(LedgerRefusal):
     """The id of an earlier request was used again for another one."""
 
     reason = "id_used_for_another"
+
+
+class ForeignFact(LedgerRefusal):
+    """A fact that another service states than the one that sent it."""
+
+    reason = "foreign_fact"
+
+
+class RecordingComplete(LedgerRefusal):
+    """All of the recording is stored: its keys are for those who listen, behind their entry."""
+
+    reason = "recording_complete"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
-from onrecord.consent_ledger.domain.errors import BadEvent
+from onrecord.consent_ledger.domain.errors import BadEvent, ForeignFact
 from onrecord.contracts.event import Event, parse_time
 from onrecord.contracts.fact import Fact
 from onrecord.contracts.registry import FACTS
@@ -36,8 +37,7 @@ def read_event(
 ) -> Event:
     """Check an event from outside against the contracts. Raises BadEvent.
 
-    Facts that only the ledger itself states are refused here. Which other service may state
-    which fact is not checked: that needs the caller's certificate.
+    Facts that only the ledger itself states are refused here; `check_appender` has the others.
     """
     if not _ID.fullmatch(event_id):
         raise BadEvent("event_id", "event_id", f"{event_id[:64]!r} is no event id")
@@ -61,6 +61,13 @@ def read_event(
         fact=_fact(event_id, fact_class, fields_json),
         traceparent=traceparent,
     )
+
+
+def check_appender(event: Event, services: Collection[str]) -> None:
+    """Refuse a fact that none of these services states, by the event table. Raises ForeignFact."""
+    if event.fact.APPENDED_BY.isdisjoint(services):
+        owners = " or ".join(sorted(event.fact.APPENDED_BY))
+        raise ForeignFact(f"{event.event_id}: {event.type} is stated by {owners}")
 
 
 def _check_stream(event_id: str, fact_class: type[Fact], stream: str, call: str) -> None:

@@ -102,7 +102,9 @@ class LedgerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnitKeys(self, request, context):
-        """UnitKeys gives keys for further stored units of a permit. Idempotent by number.
+        """UnitKeys gives keys for further stored units of a permit, to the recorder that the permit is for.
+        Idempotent by number. FAILED_PRECONDITION recording_complete once the final recording.stored is committed:
+        from then on keys come by Open alone; a RequestPermit that is repeated is refused the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

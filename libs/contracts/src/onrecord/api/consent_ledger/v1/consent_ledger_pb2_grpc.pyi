@@ -46,7 +46,10 @@ class LedgerStub:
     KeepAlive: _grpc.UnaryUnaryMultiCallable[_consent_ledger_pb2.KeepAliveRequest, _consent_ledger_pb2.KeepAliveResponse]
     """KeepAlive says which calls a worker still has; a call not named for a while gets its verdict without call.ended."""
     UnitKeys: _grpc.UnaryUnaryMultiCallable[_consent_ledger_pb2.UnitKeysRequest, _consent_ledger_pb2.UnitKeysResponse]
-    """UnitKeys gives keys for further stored units of a permit. Idempotent by number."""
+    """UnitKeys gives keys for further stored units of a permit, to the recorder that the permit is for.
+    Idempotent by number. FAILED_PRECONDITION recording_complete once the final recording.stored is committed:
+    from then on keys come by Open alone; a RequestPermit that is repeated is refused the same.
+    """
     Open: _grpc.UnaryUnaryMultiCallable[_consent_ledger_pb2.OpenRequest, _consent_ledger_pb2.OpenResponse]
     """Open reveals sealed fields, or the keys of a call's audio, after committing who asked and why."""
 
@@ -68,7 +71,10 @@ class LedgerAsyncStub(LedgerStub):
     KeepAlive: _aio.UnaryUnaryMultiCallable[_consent_ledger_pb2.KeepAliveRequest, _consent_ledger_pb2.KeepAliveResponse]  # type: ignore[assignment]
     """KeepAlive says which calls a worker still has; a call not named for a while gets its verdict without call.ended."""
     UnitKeys: _aio.UnaryUnaryMultiCallable[_consent_ledger_pb2.UnitKeysRequest, _consent_ledger_pb2.UnitKeysResponse]  # type: ignore[assignment]
-    """UnitKeys gives keys for further stored units of a permit. Idempotent by number."""
+    """UnitKeys gives keys for further stored units of a permit, to the recorder that the permit is for.
+    Idempotent by number. FAILED_PRECONDITION recording_complete once the final recording.stored is committed:
+    from then on keys come by Open alone; a RequestPermit that is repeated is refused the same.
+    """
     Open: _aio.UnaryUnaryMultiCallable[_consent_ledger_pb2.OpenRequest, _consent_ledger_pb2.OpenResponse]  # type: ignore[assignment]
     """Open reveals sealed fields, or the keys of a call's audio, after committing who asked and why."""
 
@@ -117,7 +123,10 @@ class LedgerServicer(metaclass=_abc_1.ABCMeta):
         request: _consent_ledger_pb2.UnitKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consent_ledger_pb2.UnitKeysResponse, _abc.Awaitable[_consent_ledger_pb2.UnitKeysResponse]]:
-        """UnitKeys gives keys for further stored units of a permit. Idempotent by number."""
+        """UnitKeys gives keys for further stored units of a permit, to the recorder that the permit is for.
+        Idempotent by number. FAILED_PRECONDITION recording_complete once the final recording.stored is committed:
+        from then on keys come by Open alone; a RequestPermit that is repeated is refused the same.
+        """
 
     @_abc_1.abstractmethod
     def Open(
