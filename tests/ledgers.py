@@ -105,10 +105,14 @@ class LedgerProcess:
         return self._process.wait(30), self._log.read_text()
 
     @asynccontextmanager
-    async def stub(self) -> AsyncIterator[Stub]:
-        """A client of its door, which reconnects quickly."""
+    async def stub(self, credentials: grpc.ChannelCredentials | None = None) -> AsyncIterator[Stub]:
+        """A client of its door, which reconnects quickly; plain without credentials."""
         options = [("grpc.max_reconnect_backoff_ms", 200)]
-        async with grpc.aio.insecure_channel(self.address, options=options) as channel:
+        async with (
+            grpc.aio.insecure_channel(self.address, options=options)
+            if credentials is None
+            else grpc.aio.secure_channel(self.address, credentials, options=options)
+        ) as channel:
             yield rpc.LedgerStub(channel)
 
 

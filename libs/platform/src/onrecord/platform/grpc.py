@@ -58,15 +58,12 @@ _SERVER_OPTIONS = [
 def channel(address: str, settings: ServiceSettings) -> grpc.aio.Channel:
     """A channel to `host:port`, traced; connects when first used and again whenever needed."""
     interceptors = aio_client_interceptors()
-    if settings.tls_ca is None:
+    if not settings.mutual_tls:
         return grpc.aio.insecure_channel(
             address, options=_CHANNEL_OPTIONS, interceptors=interceptors
         )
-    credentials = grpc.ssl_channel_credentials(
-        settings.tls_ca.read_bytes(),
-        settings.tls_key.read_bytes() if settings.tls_key else None,
-        settings.tls_cert.read_bytes() if settings.tls_cert else None,
-    )
+    ca, key, cert = _pem(settings)
+    credentials = grpc.ssl_channel_credentials(ca, key, cert)
     return grpc.aio.secure_channel(
         address, credentials, options=_CHANNEL_OPTIONS, interceptors=interceptors
     )
@@ -78,10 +75,14 @@ def server(settings: ServiceSettings) -> grpc.aio.Server:
         interceptors=[aio_server_interceptor(), ErrorMapping()], options=_SERVER_OPTIONS
     )
     try:
-        if settings.tls_cert is None or settings.tls_key is None:
+        if not settings.mutual_tls:
             port = made.add_insecure_port(settings.grpc_listen)
         else:
-            port = made.add_secure_port(settings.grpc_listen, _server_credentials(settings))
+            ca, key, cert = _pem(settings)
+            credentials = grpc.ssl_server_credentials(
+                [(key, cert)], root_certificates=ca, require_client_auth=True
+            )
+            port = made.add_secure_port(settings.grpc_listen, credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {settings.grpc_listen}: {error}") from error
     if port == 0:
@@ -89,14 +90,11 @@ def server(settings: ServiceSettings) -> grpc.aio.Server:
     return made
 
 
-def _server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials:
-    assert settings.tls_cert is not None
-    assert settings.tls_key is not None
-    return grpc.ssl_server_credentials(
-        [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
-        root_certificates=settings.tls_ca.read_bytes() if settings.tls_ca else None,
-        require_client_auth=settings.tls_ca is not None,
-    )
+def _pem(settings: ServiceSettings) -> tuple[bytes, bytes, bytes]:
+    """The CA's certificates, our key and our certificate. Raises OSError."""
+    paths = (settings.tls_ca, settings.tls_key, settings.tls_cert)
+    ca, key, cert = (path.read_bytes() for path in paths if path is not None)
+    return ca, key, cert
 
 
 class ErrorMapping(grpc.aio.ServerInterceptor):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ONRECORD_"
@@ -17,6 +18,8 @@ class ServiceSettings(BaseSettings):
     """What every service is told. A service adds its own fields in a subclass.
 
     The environment is shared by all five, so a variable that another service reads is not an error.
+    A gRPC door that other machines can reach needs mutual TLS: whoever reaches a plain one may use
+    it.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
@@ -37,6 +40,35 @@ class ServiceSettings(BaseSettings):
     spans: Path | None = Field(default=None, description="folder that keeps spans as JSON lines")
     drain_seconds: float = Field(default=5.0, gt=0, description="longest wait for work at stop")
 
+    @property
+    def mutual_tls(self) -> bool:
+        """Whether gRPC is by mutual TLS; plain otherwise."""
+        return self.tls_ca is not None
+
+    @model_validator(mode="after")
+    def _no_plain_door_but_on_loopback(self) -> Self:
+        given = [one is not None for one in (self.tls_cert, self.tls_key, self.tls_ca)]
+        names = f"{PREFIX}TLS_CERT, {PREFIX}TLS_KEY and {PREFIX}TLS_CA"
+        if any(given) and not all(given):
+            raise ValueError(f"{names} belong together: set all three, or none")
+        if not self.mutual_tls and not _is_loopback(self.grpc_listen):
+            raise ValueError(
+                f"{PREFIX}GRPC_LISTEN={self.grpc_listen} can be reached from other machines: "
+                f"set {names}, or listen on 127.0.0.1"
+            )
+        return self
+
+
+def _is_loopback(listen: str) -> bool:
+    """Whether `host:port` is on this machine alone; a name other than localhost is taken as not."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -47,6 +79,8 @@ def load(settings_class: type[S]) -> S:
         return settings_class()
     except ValidationError as error:
         for problem in error.errors():
-            name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"{name}: {problem['msg']}", file=sys.stderr)
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            # What concerns several settings names them itself.
+            place = f"{PREFIX}{name}: " if name else ""
+            print(f"{place}{problem['msg']}", file=sys.stderr)
         raise SystemExit(2) from None
