@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 from xml.sax.saxutils import quoteattr
 
+from onrecord.sip import multipart
 from onrecord.sip.message import Request, Response, parse
 from onrecord.sip.siprec import description, offer
 from onrecord.sip.siprec.description import RecordedMedia
@@ -28,9 +29,10 @@ _LOGGED = re.compile(rb"(?m)^-{10,} [^\n]*\n\w+ message (sent|received)[^\n]*\n"
 
 @dataclass(frozen=True)
 class Step:
-    """What the client does next: `INVITE`, `UPDATE` with a body, `expect` one, `wait` or `BYE`."""
+    """What the client does next: `INVITE`, `UPDATE`, `BYE`, `wait`, or `expect` a `method`."""
 
     do: str
+    method: str = "INVITE"
     body: str = ""
     content_type: str = ""
     seconds: float = 0.0
@@ -56,6 +58,18 @@ class Script:
         """Add a step."""
         self.steps.append(Step(do, **values))  # type: ignore[arg-type]
         return self
+
+    def description(self) -> str:
+        """The session description of the first offer alone."""
+        parts = multipart.read(self.invite.headers, self.invite.body)
+        return next(one.body for one in parts if one.media_type == offer.SDP_TYPE).decode()
+
+    def with_direction(self, direction: str) -> str:
+        """The same description with every line in this direction, as a next version."""
+        text = re.sub(r"a=(sendonly|inactive|sendrecv)", f"a={direction}", self.description())
+        return re.sub(
+            r"(?m)^(o=\S+ \S+) (\d+)", lambda found: f"{found[1]} {int(found[2]) + 1}", text
+        )
 
     def xml(self) -> str:
         """The scenario as sipp reads it."""
@@ -114,7 +128,6 @@ class Script:
 
     def _expect(self, step: Step) -> str:
         """Take a request of the server and answer it; a re-INVITE's ACK is waited for."""
-        method = step.content_type or "INVITE"
         lines = [
             f"SIP/2.0 {step.status} by the test",
             "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]",
@@ -123,8 +136,8 @@ class Script:
         if step.body:
             lines.append("Content-Type: application/sdp")
         text = "\n".join([*lines, "Content-Length: [len]", "", _escaped(step.body)])
-        answer = f'<recv request="{method}"/>\n<send><![CDATA[\n{text}\n]]></send>'
-        return answer + ('\n<recv request="ACK"/>' if method == "INVITE" else "")
+        answer = f'<recv request="{step.method}"/>\n<send><![CDATA[\n{text}\n]]></send>'
+        return answer + ('\n<recv request="ACK"/>' if step.method == "INVITE" else "")
 
 
 _OURS = frozenset(
@@ -194,6 +207,14 @@ class RecordingClient:
         """Wait for the `number`-th 200 to an INVITE."""
         await until(lambda: len(self._answers()) > number, WAIT_SECONDS)
         return self._answers()[number]
+
+    async def asked(self) -> None:
+        """Wait for a re-INVITE of the server's."""
+        await until(lambda: bool(self.requests("INVITE")), WAIT_SECONDS)
+
+    def requests(self, method: str) -> list[Request]:
+        """What the server asked of the client."""
+        return [one for one in self.messages() if isinstance(one, Request) and one.method == method]
 
     async def talk(self, packets: int, number: int = 0) -> None:
         """Send so many frames of noise in every line that was taken."""
