@@ -160,8 +160,8 @@ def _stream(stream: do.Stream) -> pb.Leg:
     """A stream whose description names no IPv4 address is recognised by its packets alone."""
     leg = pb.Leg(name=stream.leg)
     with contextlib.suppress(AddressValueError):
-        leg.remote_host = str(IPv4Address(stream.media.address))
-        leg.remote_port = stream.media.port
+        leg.remote_host = str(IPv4Address(stream.address))
+        leg.remote_port = stream.port
     return _with_codecs(leg, stream.codecs, stream.codecs[0])
 
 

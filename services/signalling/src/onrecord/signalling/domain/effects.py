@@ -110,10 +110,11 @@ class OpenMedia:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream of a recording session: the leg it is kept as, and the offered line."""
+    """A stream of a recording session: the leg it is kept as, whence it comes, and how coded."""
 
     leg: str
-    media: Media
+    address: str
+    port: int
     codecs: tuple[Codec, ...]
 
 

@@ -50,7 +50,7 @@ class RecordingSession:
         self._pauses: set[str] = set()
         self._is_stale = False
         self._agreed: Gate = "open"
-        self._owes_offer = False
+        self._owes_offer = self._owes_answer = False
         self._asked_for: tuple[str, ...] = ()
         self._permits_asked = 0
         self._answered_at: float | None = None
@@ -115,6 +115,8 @@ class RecordingSession:
                 self._media.opened(places)
                 self._answer_again(now)
             case on.StreamsFailed():
+                self._media.give_back()
+                self._owes_answer = False
                 self._do(do.Refuse("caller", 503))
             case on.Stated(party, notice, system, received):
                 self._do(*self.evidence.state(party, notice, system, received))
@@ -153,7 +155,9 @@ class RecordingSession:
         """Take a re-INVITE or UPDATE: with media, with metadata, or with neither."""
         self._offer = offer
         if offer.media:
-            if streams := self._media.take(offer.media):
+            streams, self._owes_answer = self._media.take(offer.media), True
+            self._heed_client()
+            if streams:
                 self._do(do.OpenStreams(streams))
             else:
                 self._answer_again(now)
@@ -164,20 +168,21 @@ class RecordingSession:
 
     def _answer_again(self, now: float) -> None:
         """Answer their offer; pause where they do, and have what they added permitted too."""
-        self._heed_client()
         self._do(do.Answer("caller", self._describe()))
-        if self._pauses:
-            self._shut(min(self._pauses))
         if not set(self._media.legs) <= set(self._asked_for):
             self._shut("stream_added")
         self._describe_session(now)
 
     def _heed_client(self) -> None:
+        """Keep nothing from now on where they pause, before anybody else is asked."""
         self._pauses = (self._pauses & {_OPERATOR}) | self._media.pauses
+        if self._media.pauses:
+            self._shut(min(self._media.pauses))
 
     def _describe(self) -> bytes:
         """Our description as things stand, to be sent now."""
-        self._agreed, self._owes_offer = self._wanted_media, False
+        self._agreed = self._wanted_media
+        self._owes_offer = self._owes_answer = False
         return self._media.describe(self._agreed)
 
     def _describe_session(self, now: float) -> None:
@@ -202,7 +207,7 @@ class RecordingSession:
             case on.StreamsOpened(node, places):
                 self.media_node, self._answered_at = node, now
                 self._media.opened(places)
-                self._heed_client()
+                self._pauses |= self._media.pauses
                 self._do(do.Answer("caller", self._describe()))
                 codec = self._media.kept[0][1].codecs[0].name
                 legs = [{"party": party, "codec": codec} for party in PARTIES]
@@ -318,7 +323,7 @@ class RecordingSession:
 
     def _agree_on_media(self) -> None:
         """Have the client send, or not, as the gate now is (RFC 7866 §7.2, figure 7)."""
-        if self._agreed != self._wanted_media:
+        if self._agreed != self._wanted_media and not self._owes_answer:
             before = self._media.description
             if (now := self._describe()) != before:  # the client may have paused all of it
                 self._do(do.Reoffer("caller", now))

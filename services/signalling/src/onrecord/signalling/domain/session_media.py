@@ -25,6 +25,7 @@ class SessionMedia:
         self._legs: dict[int, str] = {}
         self._places: dict[str, tuple[str, int]] = {}
         self._known: tuple[Stream, ...] = ()
+        self._former: tuple[tuple[RecordedMedia, ...], tuple[Stream, ...]] = ((), ())
         self._answer = Answer(b"", ())
         self._local = LocalRecorder(_UNSPECIFIED, {}, session_id)
 
@@ -67,17 +68,27 @@ class SessionMedia:
 
     def take(self, lines: tuple[RecordedMedia, ...]) -> tuple[Stream, ...]:
         """Take an offer; give the streams that the recorder must be told of, none if it knows."""
+        self._former = self.lines, self._known
         self.lines = lines
         for index in description.recordable(lines):
             if index not in self._legs and len(self._legs) < len(STREAMS):
                 self._legs[index] = STREAMS[len(self._legs)]
         streams = tuple(
-            Stream(self._legs[index], lines[index].media, lines[index].codecs)
+            Stream(
+                self._legs[index],
+                lines[index].media.address,
+                lines[index].media.port,
+                lines[index].codecs,
+            )
             for index in description.recordable(lines)
             if index in self._legs
         )
         before, self._known = self._known, streams
         return tuple(stream for stream in streams if stream not in before)
+
+    def give_back(self) -> None:
+        """Forget the offer that was taken last: it was refused, the one before it still stands."""
+        self.lines, self._known = self._former
 
     def opened(self, places: Mapping[str, tuple[str, int]]) -> None:
         """Take the recorder's addresses, by leg."""

@@ -1,0 +1,74 @@
+"""Which recording sessions are taken at all, and what is said to the others."""
+
+from __future__ import annotations
+
+import pytest
+from onrecord.signalling.domain.plan import Refusal
+from onrecord.signalling.domain.session_plan import SessionPlan
+from unit.signalling.sessions import TWO_LINES, planned, with_body
+from unit.siprec.offers import parsed, request
+
+
+@pytest.mark.parametrize(
+    ("sdp", "status", "reason"),
+    [
+        (TWO_LINES.replace(b"RTP/AVP", b"RTP/SAVP"), 488, "srtp_not_supported"),
+        (TWO_LINES.replace(b"RTP/AVP 0", b"RTP/AVP 18"), 488, "no_common_codec"),
+        (b"v=0\r\n", 488, "no_media"),
+        (None, 488, "no_offer"),
+    ],
+)
+def test_offers_that_cannot_be_taken_are_refused_with_a_reason(
+    sdp: bytes | None, status: int, reason: str
+) -> None:
+    """Nothing is opened for them."""
+    assert planned(with_body("sems", sdp, b"<recording/>")) == Refusal(status, reason)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [("multipart/mixed", 400), ("multipart/mixed;boundary=zz", 400)],
+)
+def test_bodies_that_cannot_be_taken_apart_are_refused(content_type: str, status: int) -> None:
+    """400 for what is no multipart, as the reader of offers says."""
+    octets = bytes(request("sems")).replace(
+        b"multipart/mixed;boundary=2CD2A2E9", content_type.encode()
+    )
+    refused = planned(parsed(octets))
+    assert isinstance(refused, Refusal)
+    assert refused.status == status
+
+
+def test_a_part_that_must_be_understood_and_is_not() -> None:
+    """415, and Accept says what is understood."""
+    octets = bytes(request("cube")).replace(
+        b"application/gtd", b"application/gtd\r\nContent-Disposition: signal;handling=required"
+    )
+    octets = octets.replace(b"handling=optional", b"handling=required")
+    refused = planned(parsed(octets))
+    assert isinstance(refused, Refusal)
+    assert refused.status == 415
+    assert "application/rs-metadata+xml" in dict(refused.headers)["Accept"]
+
+
+def test_the_first_fact_names_one_participant_for_each_side() -> None:
+    """Numbers, names and the UCID of the metadata stand in `call.started`."""
+    plan = planned(request("oracle"))
+    assert isinstance(plan, SessionPlan)
+    assert plan.started["session"] == "recording"
+    assert plan.started["ucid"] == "001900014E3E7D5C"
+    assert (plan.started["caller_number"], plan.started["callee_number"]) == ("9000", "1002")
+
+
+def test_crossed_streams_do_not_cross_the_sides() -> None:
+    """Ribbon sends the second participant's stream first: sides follow the streams."""
+    plan = planned(request("ribbon"))
+    assert isinstance(plan, SessionPlan)
+    assert (plan.started["caller_number"], plan.started["callee_number"]) == ("8012", "8500")
+
+
+def test_both_parties_of_a_mixed_stream_are_named() -> None:
+    """One line for both: the first named is put down as the caller, the second as the callee."""
+    plan = planned(request("broadworks_mixed"))
+    assert isinstance(plan, SessionPlan)
+    assert (plan.started["caller_number"], plan.started["callee_number"]) == ("caller", "+15550100")
