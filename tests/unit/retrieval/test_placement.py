@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from onrecord.retrieval.domain.placement import MAX_SOURCES, Placement
+from onrecord.retrieval.domain.placement import MAX_DRIFT, MAX_SOURCES, Placement
 from onrecord.rtp.storage.unit import Frame
 from unit.retrieval.factories import FRAME_NS, NOON_NS, frames
 
@@ -66,6 +66,29 @@ def test_a_timestamp_that_jumps_is_placed_by_arrival() -> None:
     steady = frames([AUDIO] * 4)
     jumped = [replace(frame, timestamp=(frame.timestamp + 10**9) % 2**32) for frame in steady[2:]]
     assert places([*steady[:2], late(jumped[0], 30), jumped[1]]) == [0, 160, 560, 720]
+
+
+@given(jumps=st.lists(st.integers(-1000, 32767), min_size=1, max_size=200))
+def test_jumps_of_number_and_timestamp_together_do_not_stretch_a_call(jumps: list[int]) -> None:
+    """A hundred of them once put frames days apart: each stands near where it arrived."""
+    steady = frames([AUDIO] * (len(jumps) + 1))
+    number, forged = 100_000, []
+    for frame, jump in zip(steady, [0, *jumps], strict=True):
+        number += 1 + jump
+        stamp = number * len(AUDIO) % 2**32
+        forged.append(replace(frame, sequence=number, timestamp=stamp))
+    for at, place in enumerate(places(forged)):
+        assert abs(place - at * len(AUDIO)) <= MAX_DRIFT
+
+
+def test_after_a_forged_jump_the_clock_is_followed_again() -> None:
+    """One frame is placed by its arrival; those after it lose nothing."""
+    steady = frames([AUDIO] * 4)
+    jumped = [
+        replace(f, sequence=f.sequence + 30_000, timestamp=(f.timestamp + 30_000 * 160) % 2**32)
+        for f in steady[2:]
+    ]
+    assert places([*steady[:2], late(jumped[0], 30), late(jumped[1], 50)]) == [0, 160, 560, 720]
 
 
 def test_a_new_source_is_placed_by_arrival() -> None:

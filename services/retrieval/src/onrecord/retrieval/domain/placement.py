@@ -3,7 +3,8 @@
 A source's frames follow its own RTP clock (RFC 3550 §5.1) from the moment at which its first frame
 arrived, so that uneven arrival moves nothing. A timestamp that neither the sequence numbers nor the
 passing of time explain is a jump (a sender that began anew): that frame is placed by its arrival,
-and what follows it by the RTP clock again.
+and what follows it by the RTP clock again. So is a frame that its clock would put far from where it
+arrived, whatever its numbers say: they are the sender's, and could stretch a call to days.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from onrecord.rtp.storage.unit import Frame
 
 JUMP: Final = CLOCK_RATE // 2
 """How far, in samples, a timestamp may be from what was expected."""
+
+MAX_DRIFT: Final = 30 * CLOCK_RATE
+"""How far, in samples, a frame may stand from its arrival: a network that stalled, a clock that runs
+fast over a long call."""
 
 MAX_SOURCES: Final = 8
 """SSRCs remembered for one leg; one that comes back after more than that many is placed anew."""
@@ -68,6 +73,6 @@ def _follow(last: _Last, frame: Frame, arrival: int) -> int:
         step -= _TIMESTAMPS
     by_sequence = (frame.sequence - last.sequence) * last.samples
     by_arrival = arrival - last.arrival
-    if abs(step - by_sequence) > JUMP and abs(step - by_arrival) > JUMP:
-        return arrival
-    return last.position + step
+    position = last.position + step
+    explained = abs(step - by_sequence) <= JUMP or abs(step - by_arrival) <= JUMP
+    return position if explained and abs(position - arrival) <= MAX_DRIFT else arrival
