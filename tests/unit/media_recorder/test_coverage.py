@@ -25,10 +25,10 @@ def test_present_and_missing_are_everything(present: set[int], random: object) -
     missing = set(range(min(present), max(present))) - present
     found = {
         n
-        for gap in coverage.gaps(None, [])
+        for gap in coverage.gaps(None, None, [])
         for n in range(gap.first.sequence, gap.last.sequence + 1)
     }
-    packets = sum(gap.packets for gap in coverage.gaps(None, []))
+    packets = sum(gap.packets for gap in coverage.gaps(None, None, []))
     if len(coverage.runs[SSRC]) <= MAX_GAPS:
         assert found == missing
     assert packets == len(missing)
@@ -45,7 +45,7 @@ def test_parts_merge_to_the_whole(one: set[int], other: set[int]) -> None:
 
 def test_causes_divide_a_gap() -> None:
     """What the ring had no room for is told apart from what the network lost."""
-    gaps = covered([1, 10]).gaps(None, [Loss(SSRC, 4, 6, "ring_full")])
+    gaps = covered([1, 10]).gaps(None, None, [Loss(SSRC, 4, 6, "ring_full")])
     assert [(g.first.sequence, g.last.sequence, g.packets, g.cause) for g in gaps] == [
         (2, 3, 2, "network"),
         (4, 6, 3, "ring_full"),
@@ -56,7 +56,7 @@ def test_causes_divide_a_gap() -> None:
 
 def test_missing_from_the_permits_position_on_counts() -> None:
     """If the first packets that might be kept never came, that is a gap."""
-    (gap,) = covered([13, 14]).gaps(Position(SSRC, 10, 1600), [])
+    (gap,) = covered([13, 14]).gaps(Position(SSRC, 10, 1600), None, [])
     assert (gap.first.sequence, gap.last.sequence, gap.packets) == (10, 12, 3)
 
 
@@ -65,7 +65,7 @@ def test_silence_and_restart_are_no_gaps() -> None:
     coverage = Coverage()
     coverage.add(SSRC, 1, 160)
     coverage.add(SSRC, 2, 80_000)
-    assert coverage.gaps(None, []) == []
+    assert coverage.gaps(None, None, []) == []
     coverage.add(SSRC, 40_000, 80_160)
-    assert coverage.gaps(None, []) == []
-    assert covered([1, 40_000]).gaps(None, [])[0].packets == 39_998
+    assert coverage.gaps(None, None, []) == []
+    assert covered([1, 40_000]).gaps(None, None, [])[0].packets == 39_998

@@ -13,12 +13,14 @@ from onrecord.contracts.events import RecordingGap, StoredUnit
 from onrecord.ledger.permit import Permit, Position, decode
 from onrecord.media_recorder.adapters.call_log import CallLog, SealedUnit
 from onrecord.media_recorder.adapters.spool import UnitName, WrittenUnit
-from onrecord.media_recorder.domain.coverage import Coverage, Gap
+from onrecord.media_recorder.domain.coverage import Coverage, Gap, bounded
 from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.recording import utc_text
 from onrecord.rtp.storage.unit import Frame
 
 LOST_CAUSES: Final = frozenset({"recorder_lost", "mover_lost"})
+# The epoch of gaps at which no unit of their permit was written.
+NO_EPOCH: Final = 0
 # The open-ended gap of a leg whose recorder or mover died is numbered after all counted ones.
 _LAST_NUMBER: Final = 9999
 
@@ -114,36 +116,75 @@ def named_gaps(written: CallLog, cause: str) -> list[NamedGap]:
 
     What is missing between two permits is not a gap: nothing was to be kept there.
     """
-    # A later permit's positions may lie before the pause, in which nothing was to be kept.
-    first = decode(written.permits[0]["payload"].encode()) if written.permits else None
-    begins = {first.permit_id: first.legs} if first else {}
-    parts: dict[tuple[str, str], Coverage] = {}
-    epochs: dict[tuple[str, str], int] = {}
-    ends: dict[str, StoredUnit] = {}
-    for sealed in _in_order(written):
-        place = (sealed.unit.leg, sealed.permit_id)
-        parts.setdefault(place, Coverage()).merge(sealed.coverage)
-        epochs.setdefault(place, sealed.unit.epoch)
-        ends[sealed.unit.leg] = sealed.unit
+    permits = [decode(found["payload"].encode()) for found in written.permits]
+    gaps = [
+        gap
+        for leg in dict.fromkeys(leg for permit in permits for leg in permit.legs)
+        for gap in _gaps_of_leg(written, permits, leg)
+    ]
+    shut = {pause["permit_id"] for pause in written.pauses}
+    if cause in LOST_CAUSES and permits and permits[-1].permit_id not in shut:
+        gaps += _open_ends(written, permits, cause)
+    return gaps
+
+
+def _gaps_of_leg(written: CallLog, permits: Sequence[Permit], leg: str) -> list[NamedGap]:
+    units = [one for one in _in_order(written) if one.unit.leg == leg]
+    by_epoch: dict[int, list[Gap]] = {}
+    for number, permit in enumerate(permits):
+        mine = [one for one in units if one.permit_id == permit.permit_id]
+        coverage = Coverage()
+        for one in mine:
+            coverage.merge(one.coverage)
+        # What was lost while the first permit was waited for is lost to it.
+        losses = [
+            loss
+            for of, opened, loss in written.losses
+            if of == leg and max(opened - 1, 0) == number
+        ]
+        begin, until = permit.legs.get(leg), written.received_last(permit.permit_id, leg)
+        if number:
+            # A later permit's positions may lie before the pause, in which nothing was to be kept;
+            # and so may what came last, if nothing came since.
+            begin, until = None, until if mine or losses else None
+        epoch = mine[0].unit.epoch if mine else NO_EPOCH
+        by_epoch.setdefault(epoch, []).extend(coverage.gaps(begin, until, losses))
+    return [
+        NamedGap(leg, epoch, number, gap)
+        for epoch, found in by_epoch.items()
+        for number, gap in enumerate(bounded(found))
+    ]
+
+
+def _open_ends(written: CallLog, permits: Sequence[Permit], cause: str) -> list[NamedGap]:
+    """Name, for each leg, a gap of unknown length from the last packet that is known of it."""
+    units: dict[str, StoredUnit] = {one.unit.leg: one.unit for one in _in_order(written)}
     gaps = []
-    for (leg, permit_id), coverage in parts.items():
-        losses = [loss for of, loss in written.losses if of == leg]
-        found = coverage.gaps(begins.get(permit_id, {}).get(leg), losses)
-        epoch = epochs[leg, permit_id]
-        gaps += [NamedGap(leg, epoch, number, gap) for number, gap in enumerate(found)]
-    if cause in LOST_CAUSES:
-        gaps += [_open_end(unit, cause) for unit in ends.values()]
+    for leg, begin in {**permits[0].legs, **permits[-1].legs}.items():
+        if (unit := units.get(leg)) is not None:
+            last = Position(unit.last.ssrc, unit.last.sequence, unit.last.timestamp)
+            gaps.append(NamedGap(leg, unit.epoch, _LAST_NUMBER, Gap(last, last, 0, cause)))
+        elif begin is not None:
+            gaps.append(NamedGap(leg, NO_EPOCH, _LAST_NUMBER, Gap(begin, begin, 0, cause)))
     return gaps
 
 
 def manifest(call: str, written: CallLog, gaps: Sequence[NamedGap]) -> bytes:
-    """Give the manifest's bytes: RFC 8785 JSON of all units, gaps, permits and pauses."""
+    """Give the manifest's bytes: RFC 8785 JSON of all units, gaps, permits and pauses.
+
+    Permits are given as they were signed, without the signature: the log vouches for them, whose
+    `permit.issued` has the payload's SHA-256, and who reads the store must not hold what the ledger
+    gives unit keys for.
+    """
     return rfc8785.dumps(
         {
             "call": call,
             "units": [sealed.unit.model_dump(mode="json") for sealed in _in_order(written)],
             "gaps": [gap.fact().model_dump(mode="json") for gap in gaps],
-            "permits": written.permits,
+            "permits": [
+                {name: found[name] for name in ("payload", "opened_at")}
+                for found in written.permits
+            ],
             "pauses": written.pauses,
         }
     )
@@ -153,12 +194,6 @@ def _in_order(written: CallLog) -> list[SealedUnit]:
     return sorted(
         written.units.values(), key=lambda one: (one.unit.epoch, one.unit.k, one.unit.leg)
     )
-
-
-def _open_end(unit: StoredUnit, cause: str) -> NamedGap:
-    """A gap of unknown length after the last frame that was kept of a leg."""
-    last = Position(unit.last.ssrc, unit.last.sequence, unit.last.timestamp)
-    return NamedGap(unit.leg, unit.epoch, _LAST_NUMBER, Gap(last, last, 0, cause))
 
 
 def _frame_position(frame: Frame) -> events.Position:

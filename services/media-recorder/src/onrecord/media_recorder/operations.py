@@ -251,7 +251,9 @@ class Operations:
             received = {leg: legs.get(leg, {}).get("received") for leg in permit.permit.legs}
             fact = stopped(permit.permit, actor, received, paused=state is State.PAUSED)
             permit_id = permit.permit.permit_id
-            self._note(call, call_log.pause_line(permit_id, actor.cause, format_time(utc_now())))
+            self._note(
+                call, call_log.pause_line(permit_id, actor.cause, format_time(utc_now()), received)
+            )
             self._recorder.record_fact(call.call, fact, permit_id)
         self._recorder.settle(call)
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from onrecord.contracts.events import StoredUnit
+from onrecord.ledger.permit import Position
 from onrecord.media_recorder.domain.coverage import Coverage, Loss
 
 Json = dict[str, Any]
@@ -31,11 +33,14 @@ class SealedUnit:
 
 @dataclass(slots=True)
 class CallLog:
-    """All lines of a call's log, read back; a unit sealed twice counts as it was last."""
+    """All lines of a call's log, read back; a unit sealed twice counts as it was last.
+
+    A loss has its leg and how many permits had opened the gate when it was told.
+    """
 
     permits: list[Json] = field(default_factory=list)
     pauses: list[Json] = field(default_factory=list)
-    losses: list[tuple[str, Loss]] = field(default_factory=list)
+    losses: list[tuple[str, int, Loss]] = field(default_factory=list)
     units: dict[tuple[str, int, int], SealedUnit] = field(default_factory=dict)
     closed: str | None = None
     traceparent: str = ""
@@ -53,6 +58,14 @@ class CallLog:
                 log._take(json.loads(line))
         return log
 
+    def received_last(self, permit_id: str, leg: str) -> Position | None:
+        """Give the last packet that a leg had received when a permit's gate was shut."""
+        for pause in self.pauses:
+            found = pause.get("received", {}).get(leg)
+            if pause["permit_id"] == permit_id and found is not None:
+                return Position(**found)
+        return None
+
     def _take(self, found: Json) -> None:
         match found:
             case {"permit": permit}:
@@ -60,7 +73,7 @@ class CallLog:
             case {"pause": pause}:
                 self.pauses.append(pause)
             case {"loss": loss, "leg": leg}:
-                self.losses.append((leg, Loss(**loss)))
+                self.losses.append((leg, len(self.permits), Loss(**loss)))
             case {"unit": unit, "permit_id": permit_id, "coverage": coverage}:
                 sealed = SealedUnit(
                     StoredUnit.model_validate(unit), permit_id, Coverage.load(coverage)
@@ -83,9 +96,9 @@ def trace_line(traceparent: str) -> Json:
     return {"traceparent": traceparent}
 
 
-def pause_line(permit_id: str, cause: str, at: str) -> Json:
-    """The gate closed, for now or for good."""
-    return {"pause": {"permit_id": permit_id, "cause": cause, "at": at}}
+def pause_line(permit_id: str, cause: str, at: str, received: Mapping[str, Json | None]) -> Json:
+    """The gate closed, for now or for good; `received` is how far each leg had come, if known."""
+    return {"pause": {"permit_id": permit_id, "cause": cause, "at": at, "received": received}}
 
 
 def loss_line(leg: str, loss: Loss) -> Json:

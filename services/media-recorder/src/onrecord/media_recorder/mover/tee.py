@@ -19,10 +19,22 @@ class RecordSink(Protocol):
 
 
 class _Run:
-    """Packets of one source in a row that are missing for one reason."""
+    """Packets of one source that are missing for one reason, one after another."""
 
     def __init__(self, first: Record, kind: Kind) -> None:
         self.first, self.kind, self.last, self.packets = first, kind, first.sequence, 1
+
+    def add(self, record: Record) -> None:
+        """Count one more, which may be a late one; of another source only that it was one."""
+        self.packets += 1
+        if record.ssrc == self.first.ssrc:
+            self.last = max(self.last, record.sequence)
+            self.first = min(self.first, record, key=lambda one: one.sequence)
+
+    @property
+    def record(self) -> Record:
+        """What the ring is to hold of it."""
+        return lost_record(self.first, self.kind, self.last, self.packets)
 
 
 class Losses:
@@ -38,7 +50,7 @@ class Losses:
         if newest is not None and (
             (newest.first.ssrc, newest.kind) == (record.ssrc, kind) or len(self._runs) == MAX_RUNS
         ):
-            newest.last, newest.packets = record.sequence, newest.packets + 1
+            newest.add(record)
         else:
             self._runs.append(_Run(record, kind))
 
@@ -46,11 +58,14 @@ class Losses:
         """Take over all of another's, which came after these."""
         self._runs += later._runs
 
+    def records(self) -> list[Record]:
+        """Give word of them."""
+        return [run.record for run in self._runs]
+
     def tell(self, sink: RecordSink) -> bool:
         """Put word of them into the sink, as far as there is room; True when all was told."""
         while self._runs:
-            run = self._runs[0]
-            if not sink.put(lost_record(run.first, run.kind, run.last, run.packets)):
+            if not sink.put(self._runs[0].record):
                 return False
             self._runs.pop(0)
         return True
@@ -79,6 +94,11 @@ class Tee:
         """Tell what is missing, as far as there is room now."""
         for flow in list(self._lost):
             self._told(flow)
+
+    def untold(self, flow: int) -> list[Record]:
+        """Give word of what is missing of a flow and found no room in the ring yet."""
+        losses = self._lost.get(flow)
+        return losses.records() if losses is not None else []
 
     def forget(self, flow: int) -> None:
         """Drop what is known of a flow that is gone."""

@@ -18,8 +18,7 @@ JUMP: Final = CLOCK_RATE // 2
 """How far, in samples, a timestamp may be from what was expected."""
 
 MAX_DRIFT: Final = 30 * CLOCK_RATE
-"""How far, in samples, a frame may stand from its arrival: a network that stalled, a clock that runs
-fast over a long call."""
+"""How far, in samples, a frame may stand from its arrival: a network stalls, a clock runs fast."""
 
 MAX_SOURCES: Final = 8
 """SSRCs remembered for one leg; one that comes back after more than that many is placed anew."""
