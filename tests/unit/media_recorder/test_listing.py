@@ -16,8 +16,8 @@ from onrecord.contracts.events import RecordingStored, StoredUnit
 from onrecord.ledger.permit import Permit, Position, encode
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.call_log import CallLog, SealedUnit
-from onrecord.media_recorder.domain.coverage import MAX_GAPS, Coverage, Loss
-from onrecord.media_recorder.domain.record import Kind, Record, lost_run
+from onrecord.media_recorder.domain.coverage import MAX_GAPS, Coverage, Loss, loss_of
+from onrecord.media_recorder.domain.record import Kind, Record
 from onrecord.media_recorder.listing import NamedGap, manifest, named_gaps
 from onrecord.media_recorder.mover.flow import Flow
 from onrecord.media_recorder.mover.tee import Tee
@@ -109,6 +109,16 @@ def test_what_waited_too_long_before_the_first_frame_is_named(tmp_path: Path) ->
     (gap,) = named_gaps(written, "call_ended")
     assert told([gap]) == [("caller", 100, 149, 50, "hold_overflow")]
     assert gap.gap.first.timestamp == 100 * 160
+
+
+def test_what_was_lost_before_the_permits_position_is_not_missing(tmp_path: Path) -> None:
+    """A notice was repeated: what was lost after the first one nobody was going to keep."""
+    losses = [("caller", Loss(7, 10, 19, "ring_full")), ("caller", Loss(7, 95, 104, "ring_full"))]
+    units = [unit("caller", [105, 106])]
+    written = log_of(tmp_path / "log", [permit(caller=at(100))], units, losses)
+    assert told(named_gaps(written, "call_ended")) == [("caller", 100, 104, 5, "ring_full")]
+    silent = log_of(tmp_path / "log", [permit(caller=at(100))], (), losses[:1])
+    assert named_gaps(silent, "call_ended") == []
 
 
 def test_a_leg_of_which_nothing_is_kept_has_its_losses_named(tmp_path: Path) -> None:
@@ -210,19 +220,14 @@ class Recorded:
                 tee.put(record)
         if not flow.capturing:
             return None, None
-        # The writer has read the ring when it learns how far the leg had come.
-        self.network.room = [True]
-        tee.flush()
+        # What found no room to the end is told by the mover itself.
+        self.records += tee.untold(0)
         return begin, flow.received
 
     def written(self, path: Path, begin: Position | None, until: Position | None) -> CallLog:
         """The call's log after all records were written, in units of seven frames."""
         frames = [record for record in self.records if record.kind is Kind.FRAME]
-        losses = [
-            ("caller", Loss(lost.ssrc, lost.sequence, lost_run(lost)[0], "ring_full"))
-            for lost in self.records
-            if lost.kind is Kind.LOST
-        ]
+        losses = [("caller", loss_of(lost)) for lost in self.records if lost.kind is Kind.LOST]
         units = []
         for k, start in enumerate(range(0, len(frames), 7)):
             some = frames[start : start + 7]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,8 +119,40 @@ async def test_what_waited_too_long_is_named_once_there_is_a_permit(tmp_path: Pa
     await world.record(world.permit())
     world.ring.put(lost_record(frame(world, world.sent["caller"]), Kind.EXPIRED, 70000, 9))
     await world.recorder.read_out()
-    ((leg, loss),) = CallLog.read(tmp_path / CALL / "log").losses
+    ((leg, _, loss),) = CallLog.read(tmp_path / CALL / "log").losses
     assert (leg, loss.cause, loss.last) == ("caller", "hold_overflow", 70000)
+
+
+async def test_what_the_ring_had_no_room_for_at_the_end_is_in_the_calls_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mover says it with the cut: its word in the ring would come after it."""
+    world = await told(tmp_path)
+    await world.record(world.permit())
+    await world.recorder.read_out()
+    first = world.sent["agent"]
+    with monkeypatch.context() as full:
+        full.setattr(world.engine._tee._sink, "put", lambda _record: False)
+        world.hear(4)
+        await world.operations.close(CALL)
+    written = CallLog.read(tmp_path / CALL / "log")
+    assert sorted((leg, loss.first, loss.last, loss.cause) for leg, _, loss in written.losses) == [
+        (leg, first, first + 3, "ring_full") for leg in ("agent", "caller")
+    ]
+    last = written.received_last("c1:p0", "agent")
+    assert last is not None
+    assert last.sequence == first + 3
+
+
+async def test_a_call_whose_log_is_gone_has_failed(tmp_path: Path) -> None:
+    """A disk that was emptied under a recording: it ends with a cause, not without a word."""
+    world = await told(tmp_path)
+    await world.record(world.permit())
+    await world.recorder.read_out()
+    shutil.rmtree(tmp_path / CALL)
+    world.recorder.calls[CALL].units.clear()
+    world.recorder._end(world.recorder.calls[CALL], "call_ended")
+    assert f"{CALL}:recording.failed" in world.facts
 
 
 async def test_others_have_their_turn_while_a_full_ring_is_read(tmp_path: Path) -> None:

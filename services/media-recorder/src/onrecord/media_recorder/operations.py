@@ -19,6 +19,7 @@ from onrecord.ledger.errors import PermitError
 from onrecord.ledger.permit import Permit, SignedPermit, check_first_use, verify
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.mover import MoverClient
+from onrecord.media_recorder.domain.coverage import Loss
 from onrecord.media_recorder.domain.gate import OpenPermit, State
 from onrecord.media_recorder.domain.prompt import FRAME_SAMPLES, BadPrompt, frames
 from onrecord.media_recorder.listing import Actor, started, stopped
@@ -246,14 +247,17 @@ class Operations:
     async def _shut(self, call: CallRecording, state: State, actor: Actor) -> None:
         """Decide at once, tell the mover, and write the fact if the gate was open."""
         was_open, permit = call.gate.shut(state, actor.cause), call.open_permit
-        legs = (await self._cut(call)).get("legs", {})
+        described = await self._cut(call)
         if was_open and permit is not None:
+            legs = described.get("legs", {})
             received = {leg: legs.get(leg, {}).get("received") for leg in permit.permit.legs}
             fact = stopped(permit.permit, actor, received, paused=state is State.PAUSED)
-            permit_id = permit.permit.permit_id
-            self._note(
-                call, call_log.pause_line(permit_id, actor.cause, format_time(utc_now()), received)
-            )
+            permit_id, at = permit.permit.permit_id, format_time(utc_now())
+            lost = [
+                call_log.loss_line(found["leg"], Loss(**found["loss"]))
+                for found in described.get("lost", ())
+            ]
+            self._note(call, *lost, call_log.pause_line(permit_id, actor.cause, at, received))
             self._recorder.record_fact(call.call, fact, permit_id)
         self._recorder.settle(call)
 

@@ -159,14 +159,14 @@ class Recorder:
 
     def _end(self, call: CallRecording, cause: str) -> None:
         call.handed_over = True
-        if cause == NOTHING or call.open_permit is None or not call.log_path.exists():
-            # No permit ever opened its gate: there is nothing, and nothing to say.
-            self._storing.submit(Job(call.call, (), NOTHING))
-            return
-        try:
-            call_log.append(call.log_path, [call_log.closed_line(cause)])
-        except OSError as error:
-            self.fail(call, "spool_unwritable", str(error))
+        if call.open_permit is None:
+            cause = NOTHING
+        if cause != NOTHING:
+            try:
+                # Of a call that a permit opened there is a log, or its disk was lost.
+                call_log.append(call.log_path.resolve(strict=True), [call_log.closed_line(cause)])
+            except OSError as error:
+                self.fail(call, "spool_unwritable", str(error))
         self._storing.submit(Job(call.call, (), cause))
 
     def _read(self, ring: Ring, touched: dict[str, CallRecording]) -> bool:
@@ -230,7 +230,6 @@ class Recorder:
         self.watchers.tell(call.call, News("", "failed", cause=cause))
 
     def _keys_refused(self, call: CallRecording, why: str) -> None:
-        """Give up a call that waits for a key it will not get: the ring's tail waits with it."""
         self.fail(call, "keys_refused", why)
 
     def record_fact(self, call: str, fact: Fact, discriminator: str = "") -> None:

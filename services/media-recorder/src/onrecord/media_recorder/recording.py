@@ -11,9 +11,9 @@ from pathlib import Path
 from onrecord.contracts.event import format_time
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.spool import OpenUnit, SpoolHeader, UnitName
-from onrecord.media_recorder.domain.coverage import Loss
+from onrecord.media_recorder.domain.coverage import loss_of
 from onrecord.media_recorder.domain.gate import SERVICE, Captured, Gate, OpenPermit
-from onrecord.media_recorder.domain.record import LOSSES, Kind, Record, lost_run
+from onrecord.media_recorder.domain.record import LOSSES, Record
 from onrecord.media_recorder.ring import Ring
 from onrecord.rtp.storage.unit import UnitHeader
 
@@ -131,7 +131,7 @@ class CallRecording:
         losses = [one for one in self.unwritten if one.record.kind in LOSSES]
         if not losses:
             return
-        lines = [call_log.loss_line(one.leg, _loss(one.record)) for one in losses]
+        lines = [call_log.loss_line(one.leg, loss_of(one.record)) for one in losses]
         call_log.append(self.log_path, lines)
         self.unwritten = deque(one for one in self.unwritten if one.record.kind not in LOSSES)
 
@@ -164,11 +164,6 @@ class CallRecording:
         opened.next_key = number + 1
         self.units[leg] = unit
         return unit
-
-
-def _loss(record: Record) -> Loss:
-    cause = "ring_full" if record.kind is Kind.LOST else "hold_overflow"
-    return Loss(record.ssrc, record.sequence, lost_run(record)[0], cause)
 
 
 def utc_text(utc_ns: int) -> str:

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple, Self
 
 from onrecord.ledger.permit import Position
+from onrecord.media_recorder.domain.record import Kind, Record, lost_run
 
 # RFC 3550 A.1 MAX_DROPOUT: a jump beyond it may be a restart.
 MAX_DROPOUT: Final = 3000
@@ -57,6 +58,13 @@ class Loss(NamedTuple):
     last: int
     cause: str
     timestamp: int | None = None
+
+
+def loss_of(record: Record) -> Loss:
+    """Read what a record says of lost packets."""
+    cause = "ring_full" if record.kind is Kind.LOST else "hold_overflow"
+    last, _ = lost_run(record)
+    return Loss(record.ssrc, record.sequence, last, cause, record.timestamp)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from typing import Any, Final, Protocol
 
 from onrecord.ledger.permit import Position
+from onrecord.media_recorder.domain.coverage import loss_of
 from onrecord.media_recorder.mover.call import Bridge, Call, LegMedia, MoverRefused, Prompt
 from onrecord.media_recorder.mover.engine import Engine, Happening
 from onrecord.media_recorder.mover.playback import PlayReport
@@ -227,6 +228,13 @@ class Control:
                 }
                 for leg, flow in call.flows.items()
             },
+            # What the ring had no room for, up to now: word of it may come too late to be read.
+            "lost": [
+                {"leg": leg, "loss": loss_of(record)._asdict()}
+                for flow in call.flows.values()
+                for leg, records in self._engine.untold(flow).items()
+                for record in records
+            ],
             "reports": [_report(report) for report in call.reports.values()],
         }
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from onrecord.media_recorder.domain.gate import SERVICE
 from onrecord.media_recorder.domain.record import SLOTS, Kind, Record
 from onrecord.media_recorder.mover.call import Bridge, Call, LegMedia, MoverRefused, Prompt
 from onrecord.media_recorder.mover.flow import Flow
@@ -175,6 +176,13 @@ class Engine:
             if not flow.closed:
                 self._open_flows -= 1
             flow.closed = True
+
+    def untold(self, flow: Flow) -> dict[str, list[Record]]:
+        """Give word, by leg, of what was lost of and to a leg and is not told in the ring yet."""
+        return {
+            flow.leg: self._tee.untold(flow.number),
+            SERVICE + flow.leg: self._tee.untold(flow.service),
+        }
 
     def forget(self, call: str) -> None:
         """Drop a call, when the writer has read all that it captured."""
