@@ -14,6 +14,7 @@ from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.call_log import CallLog
 from onrecord.media_recorder.adapters.spool import OpenUnit, UnitName
 from onrecord.media_recorder.domain.gate import State
+from onrecord.media_recorder.listing import Actor
 from onrecord.media_recorder.ring import Ring
 from onrecord.media_recorder.succession import Succession
 from onrecord.platform.errors import Refused
@@ -41,52 +42,102 @@ def places_to_die(world: World, patch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-async def scenario(world: World) -> None:
-    """A call with a notice, a permit, two units and its end; restarted wherever it is killed."""
-    signed: list[SignedPermit] = []
+class Scenario:
+    """What is done in a call, as steps that are done again by the successor of a killed writer."""
 
-    async def record() -> None:
-        if not signed:
-            signed.append(world.permit())
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.permits: dict[int, SignedPermit] = {}
+        self.edges: list[dict[str, int]] = []
+
+    async def open(self) -> None:
+        """Open the call and let both be told."""
+        await self.world.open()
+        if not self.world.engine.call(CALL).reports:
+            self.world.notices()
+
+    async def record(self, number: int = 0) -> None:
+        """Have a permit taken, always the same of this number."""
+        if number not in self.permits:
+            self.edges.append(dict(self.world.sent))
+            self.permits[number] = self.world.permit(number)
         with contextlib.suppress(Refused):
-            await world.record(signed[0])
+            await self.world.record(self.permits[number])
 
-    async def drain() -> None:
-        await world.recorder.read_out()
+    async def resume(self) -> None:
+        """Have the second permit taken."""
+        await self.record(1)
 
-    async def rotate() -> None:
-        world.recorder.store_group(world.recorder.calls[CALL])
+    async def hear(self) -> None:
+        """Let both talk, half of it read."""
+        self.world.hear(3)
+        await self.world.recorder.read_out()
+        self.world.hear(2)
 
-    async def close() -> None:
-        await world.operations.close(CALL)
+    async def drain(self) -> None:
+        """Have the ring read."""
+        await self.world.recorder.read_out()
 
-    for action in [
-        world.open,
-        world.notices,
-        drain,
-        lambda: world.hear(3),
-        record,
-        lambda: world.hear(3),
-        drain,
-        lambda: world.hear(2),
-        drain,
-        rotate,
-        lambda: world.hear(3),
-        drain,
-        lambda: world.hear(2),
-        close,
-    ]:
+    async def rotate(self) -> None:
+        """End the units being written."""
+        self.world.recorder.store_group(self.world.recorder.calls[CALL])
+
+    async def pause(self) -> None:
+        """Pause, after which nothing is kept."""
+        self.edges.append(dict(self.world.sent))
+        await self.world.operations.pause(CALL, Actor("card_data", "agent"))
+
+    async def stop(self) -> None:
+        """Stop for good."""
+        self.edges.append(dict(self.world.sent))
+        await self.world.operations.stop(CALL, Actor("objection", "system"))
+
+    async def close(self) -> None:
+        """End the call."""
+        await self.world.operations.close(CALL)
+
+    async def go_through(self, steps: str) -> None:
+        """Do these steps in order; whoever is killed at one has a successor that does it again."""
+        for step in steps.split():
+            heard = dict(self.world.sent)
+            try:
+                await getattr(self, step)()
+            except Killed:
+                await self.world.restart()
+                # What was said is not said again.
+                if step != "hear" or self.world.sent == heard:
+                    await getattr(self, step)()
+
+
+async def each_step_killed(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: str,
+    check: Callable[[Scenario], None],
+) -> None:
+    """Go through the steps as often as there are places to die, and check each outcome."""
+    kill_at, places = 0, 1
+    while kill_at <= places:
+        (folder / str(kill_at)).mkdir()
+        scenario = Scenario(World(folder / str(kill_at), kill_at))
+        with places_to_die(scenario.world, monkeypatch):
+            await scenario.go_through(steps)
+        places = places if kill_at else scenario.world.steps
         try:
-            pending = action()
-            if pending is not None:
-                await pending
-        except Killed:
-            await world.restart()
-            await action()  # type: ignore[misc]
+            check(scenario)
+        except AssertionError as error:
+            raise AssertionError(f"killed at step {kill_at} of {places}") from error
+        kill_at += 1
+    assert places > 50
 
 
-def assert_exact(world: World, stored: dict[str, list[int]]) -> None:
+WHOLE = "open drain hear record hear drain hear drain rotate hear drain hear close drain"
+
+
+def assert_exact(scenario: Scenario) -> None:
     """I1 and I2: from the notice's end to the close, every frame once, and no other."""
+    world = scenario.world
+    stored = world.stored()
     for leg, report in ((leg, r) for (_, leg), r in world.engine.call(CALL).reports.items()):
         assert report.received is not None
         expected = list(range(report.received.sequence + 1, world.sent[leg]))
@@ -104,28 +155,38 @@ def assert_exact(world: World, stored: dict[str, list[int]]) -> None:
 
 async def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For every write and command of a call: killed there, the successor makes it exact."""
-    (tmp_path / "0").mkdir()
-    counting = World(tmp_path / "0", 0)
-    with places_to_die(counting, monkeypatch):
-        await scenario(counting)
-    assert_exact(counting, counting.stored())
-    assert counting.steps > 50
-    for kill_at in range(1, counting.steps + 1):
-        folder = tmp_path / str(kill_at)
-        folder.mkdir()
-        world = World(folder, kill_at)
-        with places_to_die(world, monkeypatch):
-            await scenario(world)
-        try:
-            assert_exact(world, world.stored())
-        except AssertionError as error:
-            raise AssertionError(f"killed at step {kill_at}") from error
+    await each_step_killed(tmp_path, monkeypatch, WHOLE, assert_exact)
+
+
+STOPPED = "open record hear drain pause hear resume hear drain stop hear drain close drain"
+
+
+def assert_cut(scenario: Scenario) -> None:
+    """I10 and I2: what is said while paused and after the stop is not kept, the rest is, once."""
+    world = scenario.world
+    # Asked for again after a kill, with nothing said in between.
+    edges = scenario.edges
+    _, paused, resumed, stopped = (edge for n, edge in enumerate(edges) if edge not in edges[:n])
+    stored = world.stored()
+    for leg, report in ((leg, r) for (_, leg), r in world.engine.call(CALL).reports.items()):
+        assert report.received is not None
+        first = range(report.received.sequence + 1, paused[leg])
+        assert sorted(stored[leg]) == [*first, *range(resumed[leg], stopped[leg])]
+    named = {f"c1:recording.{what}" for what in ("started:c1:p0", "paused:c1:p0")}
+    assert named | {"c1:recording.resumed:c1:p1", "c1:recording.stopped:c1:p1"} <= world.facts
+
+
+async def test_killed_at_every_step_of_pause_resume_and_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A successor begins nothing that was stopped, and ends nothing that was not."""
+    await each_step_killed(tmp_path, monkeypatch, STOPPED, assert_cut)
 
 
 async def test_a_call_that_is_being_stored_is_not_ended_again(tmp_path: Path) -> None:
     """`call.ended` and the mover's death come while the units wait: the call's log is as it was."""
     world = World(tmp_path)
-    await scenario(world)
+    await Scenario(world).go_through(WHOLE)
     log = world.folder / CALL / "log"
     before, jobs = log.read_bytes(), list(world.jobs)
     await world.operations.close(CALL)
