@@ -103,7 +103,10 @@ def _observe(
     """Offer as metrics what an operator must see, and say so once if memory is not locked."""
     if not memory_locked:
         # Not a reason to refuse calls: audio that waits for a permit could be swapped out.
-        log.warning("memory not locked", remedy="raise the memlock limit of this process")
+        log.warning(
+            "memory not locked",
+            remedy="give this process an infinite memlock limit, or CAP_IPC_LOCK",
+        )
 
     def watch(name: str, description: str, value: Callable[[], int]) -> None:
         def observe(_options: CallbackOptions) -> list[Observation]:
