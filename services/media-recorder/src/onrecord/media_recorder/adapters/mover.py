@@ -26,12 +26,16 @@ class MoverGone(Exception):
 
 
 class Attachment(NamedTuple):
-    """What the mover gave when it was attached to; `early` is what it said right after."""
+    """What the mover gave when it was attached to.
+
+    `early` is what it said right after; `messages` may hold the beginning of more.
+    """
 
     connection: socket.socket
     ring: Ring
     about: Json
     early: list[Json]
+    messages: Messages
 
 
 class MoverClient:
@@ -47,7 +51,7 @@ class MoverClient:
         self.ring = attachment.ring
         self.about = attachment.about
         self.on_happening: Callable[[Json], None] = lambda _happening: None
-        self._early = attachment.early
+        self._early, self._messages = attachment.early, attachment.messages
         self._reader = reader
         self._writer = writer
         self._numbers = itertools.count(1)
@@ -61,7 +65,7 @@ class MoverClient:
 
     async def run(self) -> None:
         """Read answers and happenings; ends by raising `MoverGone`."""
-        messages, arrived = Messages(), self._early
+        arrived = self._early
         try:
             while True:
                 for message in arrived:
@@ -69,7 +73,7 @@ class MoverClient:
                 data = await self._reader.read(1 << 18)
                 if not data:
                     raise MoverGone("the mover closed the connection")
-                arrived = messages.feed(data)
+                arrived = self._messages.feed(data)
         except (OSError, MalformedMessage) as error:
             raise MoverGone(str(error)) from error
         finally:
@@ -78,7 +82,8 @@ class MoverClient:
     async def command(self, do: str, **arguments: object) -> Json:
         """Have one command done and give its answer.
 
-        Raises `Refused` with the mover's reason, `Unavailable` if it does not answer in time.
+        It is on its way before this first waits, and no command overtakes another. Raises `Refused`
+        with the mover's reason, `Unavailable` if it does not answer in time.
         """
         if self._writer.is_closing():
             raise Unavailable("mover_missing", "the media mover is not attached")
@@ -119,12 +124,13 @@ def _attach(path: Path) -> Attachment:
         connection.connect(str(path))
         connection.sendall(encode({"do": "attach", "n": 0}))
         data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
-        messages = Messages().feed(data)
-        if not descriptors or not messages or "ok" not in messages[0]:
+        messages = Messages()
+        said = messages.feed(data)
+        if not descriptors or not said or "ok" not in said[0]:
             raise OSError("the mover did not answer with its ring")
         ring = Ring.attach(descriptors[0])
     except (OSError, MalformedMessage) as error:
         connection.close()
         raise OSError(f"no mover at {path}: {error}") from error
     connection.setblocking(False)
-    return Attachment(connection, ring, messages[0]["ok"], messages[1:])
+    return Attachment(connection, ring, said[0]["ok"], said[1:], messages)
