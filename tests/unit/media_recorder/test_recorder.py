@@ -230,3 +230,15 @@ async def test_signalling_is_lost_when_nobody_names_the_call_and_nobody_talks(
     leases = Leases(world.recorder, world.operations, lease=15, orphan=30, rtp_timeout=10)
     await leases._look({CALL: silences}, world.recorder.calls[CALL].renewed + unnamed)
     assert world.engine.call(CALL).closed is is_closed
+
+
+async def test_a_call_that_only_the_mover_has_is_not_kept_for_ever(tmp_path: Path) -> None:
+    """Its Open timed out and was not asked again: its ports are given back after the same time."""
+    world = World(tmp_path)
+    world.lose_answers = 1
+    with pytest.raises(Unavailable):
+        await world.open()
+    leases = Leases(world.recorder, world.operations, lease=15, orphan=30, rtp_timeout=10)
+    for now, is_there in ((100.0, True), (129.0, True), (131.0, False)):
+        await leases._look({CALL: {"caller": None, "agent": None}}, now)
+        assert (CALL in world.engine.calls) is is_there
