@@ -13,6 +13,7 @@ from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as ledger_rpc
 from onrecord.api.signalling.v1 import signalling_pb2 as pb
 from onrecord.api.signalling.v1 import signalling_pb2_grpc as rpc
 from onrecord.contracts.entry import Entry
+from onrecord.ledger.canonical import CanonicalEntry
 from onrecord.platform.grpc import channel
 from onrecord.platform.settings import ServiceSettings
 from onrecord.standalone.checks import ANY_CALL, WHATEVER_HAPPENED, run_checks
@@ -61,7 +62,7 @@ async def attach(stack: RunningStack, party: str, **named: str) -> str:
         return (await rpc.CallControlStub(opened).Attach(request, timeout=10)).event_id
 
 
-async def opened(stack: RunningStack, entry: Entry) -> dict[str, Any]:
+async def opened(stack: RunningStack, entry: Entry | CanonicalEntry) -> dict[str, Any]:
     """The sealed fields of an entry, by the one way that there is to them."""
     request = ledger_pb.OpenRequest(
         fields=ledger_pb.OpenFields(event_ids=[entry.event_id]),
@@ -73,11 +74,9 @@ async def opened(stack: RunningStack, entry: Entry) -> dict[str, Any]:
     return fields
 
 
-async def heard(lab: Laboratory, described: Entry) -> list[Heard]:
+async def heard(lab: Laboratory, described: Entry | CanonicalEntry) -> list[Heard]:
     """Who is heard in which stream by this fact."""
-    participants = []
-    if "participants" in described.commitments:
-        participants = (await opened(lab.stack, described))["participants"]
+    participants = (await opened(lab.stack, described)).get("participants", [])
     return [
         Heard(
             stream["leg"],
@@ -100,7 +99,7 @@ async def recorded(
     assert release is not None
     seen = await lab.observe(call, client.tapes(), release, private())
     broken = [f for f in run_checks(seen, ANY_CALL | WHATEVER_HAPPENED) if not f.holds]
-    assert not broken
+    assert not broken, broken
     return seen
 
 

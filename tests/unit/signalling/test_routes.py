@@ -21,6 +21,28 @@ numbers = ["112"]
 to = "sip:192.0.2.30"
 """
 
+SIPREC = """
+[siprec]
+gate = "inactive"
+[[siprec.notice]]
+notice = "terms"
+version = "2026-01"
+parties = ["caller"]
+method = "written"
+language = "en-GB"
+acts = ["recorded"]
+purposes = ["quality"]
+[[siprec.notice]]
+notice = "greeting"
+version = "4"
+parties = ["caller", "agent"]
+method = "prompt"
+systems = ["ivr"]
+language = "en-GB"
+acts = ["recorded", "monitored"]
+purposes = ["quality", "training"]
+"""
+
 
 def load(folder: Path, text: str) -> Routes:
     """Write and read a routes file."""
@@ -103,6 +125,44 @@ def test_a_wrong_file_is_explained(tmp_path: Path, old: str, new: str, words: st
         load(tmp_path, MINIMAL.replace(old, new))
     assert words in str(caught.value)
     assert "routes.toml" in str(caught.value)
+
+
+def test_a_line_for_recording_sessions(tmp_path: Path) -> None:
+    """None without its table; with it, notices in writing and on others' word are told apart."""
+    assert load(tmp_path, MINIMAL).sessions is None
+    sessions = load(tmp_path, MINIMAL + SIPREC).sessions
+    assert sessions is not None
+    assert (sessions.gate, sessions.purposes) == ("inactive", ("training", "quality"))
+    published, stated = sessions.notices
+    assert (published.is_published, published.systems) == (True, ())
+    assert (stated.is_published, stated.systems) == (False, ("ivr",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('gate = "inactive"', 'gate = "open"', "siprec.gate: write one of memory, inactive"),
+        ('gate = "inactive"', "gates = 1", "siprec.gates: unknown key"),
+        ('method = "prompt"', 'method = "sung"', "siprec.notice[1].method: write one of"),
+        ('systems = ["ivr"]', "", "siprec.notice[1].systems: a written notice"),
+        ('method = "prompt"', 'method = "written"', "siprec.notice[1].systems: a written notice"),
+        ('systems = ["ivr"]', 'systems = [""]', "must not be empty"),
+        ('version = "2026-01"', "", "siprec.notice[0].version: write a text"),
+        ('acts = ["recorded"]', "acts = []", "siprec.notice[0].acts: write some of"),
+        ('purposes = ["quality"]', 'purposes = ["fun"]', "siprec.notice[0].purposes: write one of"),
+        ('parties = ["caller"]', 'parties = ["boss"]', "siprec.notice[0].parties: write one of"),
+        ('language = "en-GB"', 'language = ""', "must not be empty"),
+        ("[[siprec.notice]]", "[siprec.notice]", "siprec.notice: write it as"),
+    ],
+)
+def test_evidence_is_read_strictly(tmp_path: Path, old: str, new: str, words: str) -> None:
+    """What a notice says is going to count for people: nothing of it is assumed."""
+    text = SIPREC.replace(old, new, 1)
+    if new == "[siprec.notice]":
+        text = text[: text.rindex("[[siprec.notice]]")]
+    with pytest.raises(RoutesError) as caught:
+        load(tmp_path, MINIMAL + text)
+    assert words in str(caught.value)
 
 
 def test_a_missing_file_is_explained(tmp_path: Path) -> None:

@@ -53,6 +53,9 @@ from opentelemetry.trace import use_span
 log = get_logger()
 invites = meter().create_counter("onrecord_invites", description="new calls, by outcome")
 active = meter().create_up_down_counter("onrecord_active_calls", description="running calls")
+documents = meter().create_counter(
+    "onrecord_siprec_documents", description="offers and updates, by what became of the metadata"
+)
 facts_lost = meter().create_counter("onrecord_facts_lost", description="facts not journalled")
 
 _GLARE_SECONDS = 2.0
@@ -265,6 +268,8 @@ class Switchboard:
     def _carry_out_here(self, running: RunningCall, effect: do.Effect) -> None:
         match effect:
             case do.Enter():
+                if effect.type == "session.described":
+                    documents.add(1, {"metadata": str(effect.fields["metadata"])})
                 if effect.type == "call.answered":
                     running.answered_at = format_time(utc_now())
                 self._enter(running.id, effect)

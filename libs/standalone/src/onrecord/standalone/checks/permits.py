@@ -40,13 +40,17 @@ OPEN_ENDED = frozenset({"mover_lost", "recorder_lost"})
 
 @dataclass(frozen=True)
 class UsedPermit:
-    """A permit that opened the gate; `until` is what a leg had received when it was shut."""
+    """A permit that opened the gate; `until` is what a leg had received when it was shut.
+
+    `is_resumed`: its positions may lie before the pause, in which nothing was to be kept.
+    """
 
     id: str
     index: int
     relied_on: tuple[str, ...]
     first_kept: dict[str, dict[str, int] | None]
     until: dict[str, dict[str, int] | None]
+    is_resumed: bool = False
 
 
 def kept_by_permit(seen: Observed) -> str:
@@ -143,6 +147,7 @@ def _permits(seen: Observed) -> Iterator[UsedPermit]:
             tuple(entry.fields["relied_on"]),
             _positions(entry, "first_kept"),
             shut.get(name, {}),
+            opened.type == "recording.resumed",
         )
 
 
@@ -178,7 +183,8 @@ def _due(seen: Observed, permit: UsedPermit, party: str) -> list[MediaFrame]:
     tape = seen.phones.get(party)
     if tape is None or party not in permit.first_kept:
         return []
-    begin = permit.first_kept[party] or _first_of(seen, permit, party)
+    begin = None if permit.is_resumed else permit.first_kept[party]
+    begin = begin or _first_of(seen, permit, party)
     if begin is None:
         return []
     end_ns = min(one.ended_ns for one in seen.phones.values()) - TAIL_NS
