@@ -193,7 +193,7 @@ class RecordingClient:
 
     async def place(self, server: tuple[str, int]) -> None:
         """Let sipp begin, and send streams as soon as it was answered."""
-        scenario = self.folder / "src.xml"
+        scenario = self._scenario()
         scenario.write_text(self.script.xml(), encoding="utf-8")
         with (self.folder / "sipp.out").open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
@@ -202,6 +202,10 @@ class RecordingClient:
                 "-timeout", "60", "-timeout_error", "-trace_err", "-base_cseq", "1",
                 stdout=out, stderr=out, cwd=self.folder,
             )  # fmt: skip
+
+    def _scenario(self) -> Path:
+        self.folder.mkdir(exist_ok=True)
+        return self.folder / "src.xml"
 
     async def answer(self, number: int = 0) -> Response:
         """Wait for the `number`-th 200 to an INVITE."""

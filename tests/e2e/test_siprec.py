@@ -185,3 +185,38 @@ async def test_a_session_of_no_seconds(claiming: RunningStack, tmp_path: Path) -
         await client.over()
         seen = await nothing_kept(lab, call, client)
     assert seen.only("call.ended").fields["cause"] == "client_hung_up"
+
+
+async def test_card_data_is_not_kept(claiming: RunningStack, tmp_path: Path) -> None:
+    """Paused and resumed by CallControl: what was said meanwhile is in no stream."""
+    async with (
+        laboratory(claiming, port=0) as lab,
+        recording_client("cube", tmp_path) as client,
+        channel(claiming.endpoints["grpc.signalling"], ServiceSettings()) as to_signalling,
+    ):
+        door = rpc.CallControlStub(to_signalling)
+        head = await lab.head()
+        client.script.then("wait", seconds=4).then("BYE")
+        await client.place(claiming.sip)
+        await client.talk(10)
+        call = await lab.id_of_call_after(head)
+        for party in ("caller", "agent"):
+            await attach(claiming, party, call_id=call)
+        await lab.event(call, "recording.started")
+        await client.talk(20)
+        pause = pb.PauseRequest(call_id=call, cause="card_data", actor_role="agent", actor="a1")
+        await door.Pause(pause, timeout=10)
+        begin = [len(sender.sent) for sender in client.senders]
+        await client.talk(25)
+        end = [len(sender.sent) for sender in client.senders]
+        resumed = await door.Resume(pb.ResumeRequest(call_id=call), timeout=10)
+        assert resumed.recording, resumed.reason
+        await client.talk(20)
+        await client.over()
+        seen = await recorded(lab, call, client, verdict="partly_recorded")
+    assert seen.only("call.verdict").fields["causes"] == ["card_data"]
+    for number, sender in enumerate(client.senders):
+        kept = {frame.payload for frame in seen.frames(f"stream-{number}")}
+        said = {frame.payload for frame in sender.sent[begin[number] + 1 : end[number]]}
+        assert kept
+        assert not kept & {payload for payload in said if len(set(payload)) > 1}

@@ -140,8 +140,8 @@ def _media(doors: Doors, address: str) -> media_rpc.MediaServicer:
         async def Open(self, request, context):  # noqa: N802
             await doors.note("Open", request, context)
             legs = [
-                media_pb.LegAddress(name="caller", host=LOOPBACK, port=RECORDER_CALLER),
-                media_pb.LegAddress(name="agent", host=LOOPBACK, port=RECORDER_AGENT),
+                media_pb.LegAddress(name=leg.name, host=LOOPBACK, port=RECORDER_CALLER + 2 * place)
+                for place, leg in enumerate(request.legs)
             ]
             return media_pb.OpenResponse(legs=legs, media_address=address, media_node="media-t")
 

@@ -319,6 +319,14 @@ def test_a_reinvite_without_an_offer_is_answered_with_ours() -> None:
     assert made == [do.Answer("caller", first)]
 
 
+def test_one_participant_is_a_session_too() -> None:
+    """An IVR: one person, the machine on the other side; both sides are told all the same."""
+    driver = Driver(invite=with_body("sems", TWO_LINES, b"")).recording()
+    driver.redescribed(metadata("alice"))
+    assert driver.session.phase is Phase.RECORDING
+    assert [fact["party"] for fact in driver.facts("notice.given")] == ["caller", "agent"]
+
+
 def test_a_refresh_changes_nothing() -> None:
     """A session timer's re-INVITE gets the same answer, version included."""
     driver = Driver("oracle").recording()
