@@ -78,6 +78,11 @@ async def test_what_the_lost_mover_had_is_not_ended_in_the_next_one(tmp_path: Pa
     assert world.recorder.calls[CALL] is given_up
     await world.recorder._forget(CALL)
     assert not world.engine.call(CALL).closed
+    kept = {leg: list(numbers) for leg, numbers in world.stored().items()}
+    await world.restart()
+    world.hear(3)
+    await world.recorder.read_out()
+    assert world.stored() == kept
 
 
 async def test_no_unit_stays_open_when_the_mover_is_lost_while_keys_are_missing(

@@ -24,7 +24,7 @@ from onrecord.media_recorder.adapters.call_log import CallLog
 from onrecord.media_recorder.adapters.mover import MoverClient, MoverGone
 from onrecord.media_recorder.adapters.spool import OpenUnit, calls_in, left_over
 from onrecord.media_recorder.adapters.unit_keys import UnitKeys
-from onrecord.media_recorder.domain.gate import State
+from onrecord.media_recorder.domain.gate import Gate, State
 from onrecord.media_recorder.key_supply import KeySupply
 from onrecord.media_recorder.listing import Actor, started, stopped
 from onrecord.media_recorder.mover.control import Json
@@ -75,7 +75,7 @@ class Recorder:
         self._telling: set[asyncio.Task[None]] = set()
         self._plays: dict[tuple[str, str, str], asyncio.Future[Json]] = {}
         self.key_supply = KeySupply(keys, self.calls)
-        self.key_supply.on_refused = self._keys_refused
+        self.key_supply.on_refused = lambda call, why: self.fail(call, "keys_refused", why)
         storing.known_key = self.key_supply.known
         storing.on_done = self._forget
 
@@ -229,9 +229,6 @@ class Recorder:
         self.record_fact(call.call, RecordingFailed(cause=cause))
         self.watchers.tell(call.call, News("", "failed", cause=cause))
 
-    def _keys_refused(self, call: CallRecording, why: str) -> None:
-        self.fail(call, "keys_refused", why)
-
     def record_fact(self, call: str, fact: Fact, discriminator: str = "") -> None:
         """Journal a fact of a call, in the call's trace; it reaches the ledger in its turn."""
         known = self.calls.get(call)
@@ -281,12 +278,15 @@ class Recorder:
         """Take on what the mover holds, then what only the spool knows of; False if it fails."""
         try:
             listed = (await client.command("list"))["calls"]
+            for name in [found["call"] for found in listed if found["call"] in self.calls]:
+                # Given up at an earlier attachment: its relay goes on, nobody records it on.
+                ended = dataclasses.replace(self.calls[name], gate=Gate(State.ENDED))
+                await client.command("cut", call=name, tag=tag_of(ended))
         except (Unavailable, Refused) as error:
             log.warning("mover cannot be taken over", why=str(error))
             return False
         self.mover, self._cursor = client, client.ring.tail
         known = {found["call"] for found in listed}
-        # What an earlier attachment of this writer ended is being stored: it is not begun again.
         fresh = [found for found in listed if found["call"] not in self.calls]
         adopted = [found for found in fresh if self._adopt(found, client.ring)]
         if not self._recovered:
