@@ -12,13 +12,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onrecord.ledger.permit import SignedPermit
 from onrecord.media_recorder.adapters import call_log
 from onrecord.media_recorder.adapters.call_log import CallLog
-from onrecord.media_recorder.adapters.spool import OpenUnit, UnitName
+from onrecord.media_recorder.adapters.spool import OpenUnit, UnitName, left_over
 from onrecord.media_recorder.domain.gate import State
 from onrecord.media_recorder.listing import Actor
 from onrecord.media_recorder.ring import Ring
+from onrecord.media_recorder.storing import Job
 from onrecord.media_recorder.succession import Succession
 from onrecord.platform.errors import Refused
-from unit.media_recorder.world import CALL, TRACE, Killed, World
+from unit.media_recorder.spooled import World as Store
+from unit.media_recorder.spooled import running, spool_call
+from unit.media_recorder.world import CALL, SIGNER, TRACE, Killed, World
 
 
 @contextlib.contextmanager
@@ -205,3 +208,16 @@ def test_a_file_cut_within_its_header_does_not_keep_the_recorder_down(
     path.write_bytes(content)
     succession = Succession(tmp_path, Ed25519PrivateKey.generate().public_key())
     assert succession._next_key(CALL, f"{CALL}:p0") == 0
+
+
+async def test_a_key_number_is_used_once_however_often_the_writer_changes(tmp_path: Path) -> None:
+    """Numbers of units in the spool and of those that are stored already are both passed over."""
+    spool_call(tmp_path)
+    succession, world = Succession(tmp_path, SIGNER.public_key()), Store()
+    assert succession._next_key(CALL, "c1:p0") == 4
+    async with running(tmp_path, world) as storing:
+        storing.submit(Job(CALL, tuple(left_over(tmp_path, CALL))))
+        await world.fact(f"{CALL}:recording.stored:17:1")
+    assert succession._next_key(CALL, "c1:p0") == 4
+    assert succession._next_key(CALL, "c1:p1") == 0
+    assert succession._first_epoch(CALL) > 17

@@ -27,7 +27,7 @@ from onrecord.media_recorder.mover.call import Bridge
 from onrecord.media_recorder.mover.control import Json
 from onrecord.media_recorder.recorder import Recorder
 from onrecord.media_recorder.recording import CallRecording, LegCodec
-from onrecord.media_recorder.succession import Succession, first_tag, flows, tag_of
+from onrecord.media_recorder.succession import Succession, first_tag, flows, next_epoch, tag_of
 from onrecord.platform.clock import monotonic, utc_now
 from onrecord.platform.errors import (
     Denied,
@@ -190,7 +190,7 @@ class Operations:
             if call.gate.is_open_by(permit_id):
                 return
             raise Refused("recording_ended", "the call was paused, stopped or closed meanwhile")
-        call.epoch, call.k = self._succession.new_epoch(call.call), 0
+        call.epoch, call.k = next_epoch(call.epoch), 0
         signed, opened_at = opening.signed, format_time(utc_now())
         line = call_log.permit_line(signed.payload, signed.signature, opened_at)
         self._note(call, call_log.trace_line(call.traceparent), line)

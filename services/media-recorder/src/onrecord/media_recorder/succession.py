@@ -33,7 +33,7 @@ class Succession:
         self, call: str, codecs: dict[str, LegCodec], described: Json, traceparent: str
     ) -> CallRecording:
         """Make a call that the mover has just opened, or had opened already."""
-        epoch = self.new_epoch(call)
+        epoch = self._first_epoch(call)
         return CallRecording(
             call,
             self.spool,
@@ -71,14 +71,12 @@ class Succession:
             call.skip[flow] = max(call.skip[flow], position + 1)
         return call
 
-    def new_epoch(self, call: str) -> int:
-        """Give an epoch above every earlier one of this call: its clock may have gone back."""
-        now = int(utc_now().timestamp() * 1000)
-        written = CallLog.read(self.spool / call / "log").units
-        earlier = [epoch for _, epoch, _ in written]
+    def _first_epoch(self, call: str) -> int:
+        """Give an epoch above every earlier writer's of this call: its clock may have gone back."""
+        earlier = [epoch for _, epoch, _ in CallLog.read(self.spool / call / "log").units]
         if (self.spool / call).is_dir():
             earlier += [name.epoch for name in left_over(self.spool, call)]
-        return max([now, *(epoch + 1 for epoch in earlier)])
+        return next_epoch(max(earlier, default=0))
 
     def end_cause(self, call: str, otherwise: str = "recorder_lost") -> str:
         """Say why a call ended that this writer did not see the end of."""
@@ -134,6 +132,11 @@ def flows(described: Json) -> dict[int, str]:
     own = {found["flow"]: leg for leg, found in described["legs"].items()}
     played = {found["service_flow"]: SERVICE + leg for leg, found in described["legs"].items()}
     return own | played
+
+
+def next_epoch(earlier: int) -> int:
+    """Give the epoch of units that are begun now, above an earlier one of the same call."""
+    return max(int(utc_now().timestamp() * 1000), earlier + 1)
 
 
 def tag_of(call: CallRecording) -> str:
