@@ -93,6 +93,17 @@ def test_next_hops_are_tried_in_their_order(tmp_path: Path) -> None:
     assert {"192.0.2.20", "192.0.2.21"} <= routes.sources
 
 
+def test_peers_and_targets_have_any_ip_version_transport_or_name(tmp_path: Path) -> None:
+    """IPv6 however it is written, a name that a certificate shows, `sips:` and `;transport=`."""
+    text = MINIMAL.replace('"192.0.2.10"', '"[2001:DB8:0::10]", "SBC.example"')
+    text = text.replace("sip:192.0.2.20:5070", "sips:[2001:db8::20]")
+    routes = load(tmp_path, text.replace("sip:192.0.2.30", "sip:192.0.2.30;transport=tcp"))
+    assert routes.peers == {"2001:db8::10", "sbc.example"}
+    assert routes.sources == routes.peers | {"2001:db8::20", "192.0.2.30"}
+    assert routes.has_names
+    assert not load(tmp_path, MINIMAL).has_names
+
+
 def test_datagrams_are_taken_from_peers_and_targets(tmp_path: Path) -> None:
     """The PBX answers our calls, so its datagrams are read although it is no peer."""
     assert load(tmp_path, MINIMAL).sources == {"192.0.2.10", "192.0.2.20", "192.0.2.30"}
@@ -102,7 +113,8 @@ def test_datagrams_are_taken_from_peers_and_targets(tmp_path: Path) -> None:
     ("old", "new", "words"),
     [
         ('trunk = ["192.0.2.10"]', "", "peers: name who may call"),
-        ('"192.0.2.10"', '"sbc.example"', "peers.trunk: write an IPv4 address"),
+        ('"192.0.2.10"', '"192.0.2.300"', "peers.trunk: write an IP address"),
+        ('"192.0.2.10"', '"*.example"', "peers.trunk: write an IP address"),
         ('prefix = ""', "prefix = 9", "route[0].prefix: write a text"),
         ('prefix = ""', 'prefix = ""\nrecrod = false', "route[0].recrod: unknown key"),
         ('prefix = ""', 'prefix = ""\nrecord = "no"', "route[0].record: write true or false"),
@@ -112,7 +124,7 @@ def test_datagrams_are_taken_from_peers_and_targets(tmp_path: Path) -> None:
         ("sip:192.0.2.20:5070", "192.0.2.20", "route[0].to"),
         ("sip:192.0.2.20:5070", "sip:192.0.2.20:99999", "route[0].to"),
         ('"sip:192.0.2.20:5070"', "[]", "route[0].to: name one to 8 next hops"),
-        ("sip:192.0.2.30", "sip:pbx.example", "emergency.to: write an IPv4 address"),
+        ("sip:192.0.2.30", "sip:pbx.example", "emergency.to: write an IP address"),
         ('numbers = ["112"]', "numbers = []", "emergency.numbers: name them"),
         ("[emergency]", "[emergencies]", "emergencies: unknown key"),
         ("[[route]]", "[route]", "route: write at least one [[route]]"),

@@ -19,6 +19,7 @@ from onrecord.standalone.addresses import (
     choose_addresses,
     endpoint_addresses,
 )
+from onrecord.standalone.certificates import SipCertificates
 from onrecord.standalone.endpoints import Endpoints, read_endpoints
 from onrecord.standalone.errors import BadRequest, FolderInUse, NotRunning, StartFailed
 from onrecord.standalone.folder import DataFolder, FolderLock
@@ -53,6 +54,7 @@ def processes(
         chosen,
         external,
         ensure_keys(folder),
+        SipCertificates(folder.keys / "sip"),
         folder.routes,
         {"PATH": "/bin", **environment},
     )
@@ -176,7 +178,7 @@ def test_endpoints_are_flat_text(folder: DataFolder, addresses: Addresses) -> No
     written.write(folder.endpoints)
     found = json.loads(folder.endpoints.read_text())
     assert set(found) == {
-        *("sip_udp", "kafka", "mongo", "objects", "pids"),
+        *("sip_udp", "sip_tcp", "sip_tls", "kafka", "mongo", "objects", "pids"),
         *(f"{kind}.{name}" for kind in ("grpc", "http") for name in SERVICES),
     }
     assert found["mongo"].startswith("127.0.0.1:")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from onrecord.sip.capabilities import SDP_TYPE, Capabilities
@@ -58,9 +57,7 @@ class Core:
         and back to `peer` where the host is a name: those are not looked up here.
         """
         hop = Hop.to(uri)
-        try:
-            ip_address(hop.host)
-        except ValueError:
+        if not hop.is_address:
             return peer
         if (hop.transport, hop.host) == (peer.transport, peer.host):
             return replace(hop, connection=peer.connection)

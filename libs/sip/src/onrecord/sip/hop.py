@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
 
 from onrecord.sip.uri import DEFAULT_PORT, DEFAULT_TLS_PORT, SipUri, bracketed
@@ -32,8 +34,19 @@ class Hop:
     @classmethod
     def to(cls, uri: SipUri) -> Hop:
         """Where a request for this URI goes when its host is an address (RFC 3263 §4.1, §4.2)."""
-        transport = transport_of(uri)
-        return cls(transport, uri.host.strip("[]"), uri.port or default_port(transport))
+        transport, host = transport_of(uri), uri.host.strip("[]")
+        with contextlib.suppress(ValueError):
+            host = str(ip_address(host))
+        return cls(transport, host, uri.port or default_port(transport))
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the host is an IP address: nothing need be looked up."""
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return False
+        return True
 
     @property
     def is_reliable(self) -> bool:

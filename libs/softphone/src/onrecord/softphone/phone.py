@@ -1,4 +1,4 @@
-"""A telephone in software: calls and is called over real SIP (UDP) and RTP, as a script says."""
+"""A telephone in software: calls and is called over real SIP and RTP, as a script says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from onrecord.sip import sdp
+from onrecord.sip.aio import Security, SipSockets
 from onrecord.sip.client_leg import Invitation
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.errors import SipError
@@ -29,9 +30,9 @@ from onrecord.sip.events import (
     TimedOut,
 )
 from onrecord.sip.headers import Address
-from onrecord.sip.hop import Hop
+from onrecord.sip.hop import Hop, Transport
 from onrecord.sip.sdp import Codec, LocalAudio
-from onrecord.sip.uri import SipUri
+from onrecord.sip.uri import SipUri, bracketed
 from onrecord.softphone.call import PhoneCall
 from onrecord.softphone.media import MediaSession
 
@@ -58,8 +59,8 @@ Behaviour = Callable[[PhoneCall], Awaitable[None]]
 """What a phone does with each call that comes in; see `onrecord.softphone.behaviour`."""
 
 
-class Softphone(asyncio.DatagramProtocol):
-    """One phone on one UDP socket; an async context, and every call of it ends with that.
+class Softphone:
+    """One phone at one address; an async context, and every call of it ends with that.
 
     Without a `behaviour` the calls that come in wait for `next_call`. `codecs` are offered and
     accepted in this order. Raises OSError on entering when the address is taken.
@@ -73,9 +74,11 @@ class Softphone(asyncio.DatagramProtocol):
         user: str = "softphone",
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         behaviour: Behaviour | None = None,
+        transport: Transport = "udp",
+        security: Security | None = None,
         seed: random.Random | None = None,
     ) -> None:
-        """`seed` decides the RTP numbers; random where not given."""
+        """`security` is needed for TLS; `seed` decides the RTP numbers, random where not given."""
         self.address = (host, port)
         self.calls: list[PhoneCall] = []
         self._user = user
@@ -87,18 +90,17 @@ class Softphone(asyncio.DatagramProtocol):
         self._locals: dict[LegId, LocalAudio] = {}
         self._waiting: asyncio.Queue[PhoneCall] = asyncio.Queue(MAX_WAITING_CALLS)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._transport: asyncio.DatagramTransport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._endpoint = Endpoint(Hop("udp", *self.address), tokens=_token)
+        self._transport = transport
+        here = Hop(transport, host, port)
+        self._sockets = SipSockets([here], self._handle, security=security)
+        self._endpoint = Endpoint(here, tokens=_token)
 
     async def __aenter__(self) -> Softphone:
         """Listen."""
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(
-            lambda: self, local_addr=self.address
-        )
-        self.address = self._transport.get_extra_info("sockname")[:2]
-        self._endpoint = Endpoint(Hop("udp", *self.address), tokens=_token)
+        (bound,) = await self._sockets.open()
+        self.address = (bound.host, bound.port)
+        self._endpoint = Endpoint(bound, tokens=_token)
+        self._sockets.run(self._endpoint)
         return self
 
     async def __aexit__(
@@ -115,10 +117,7 @@ class Softphone(asyncio.DatagramProtocol):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for call in self.calls:
             await call.media.close()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._transport is not None:
-            self._transport.close()
+        self._sockets.close()
 
     async def call(
         self,
@@ -142,13 +141,13 @@ class Softphone(asyncio.DatagramProtocol):
             self._seed.getrandbits(31),
         )
         invitation = Invitation(
-            SipUri(server[0], number, server[1]),
-            Address(SipUri(self.address[0], caller or self._user), name),
+            SipUri(bracketed(server[0]), number, server[1], self._uri_parameters),
+            Address(SipUri(bracketed(self.address[0]), caller or self._user), name),
             sdp.build_offer(local),
         )
         leg = self._endpoint.invite(invitation, self._now())
         call = self._add(PhoneCall(self, leg, number, media), local)
-        self._pump()
+        self._sockets.flush()
         return call
 
     async def next_call(self, timeout: float) -> PhoneCall:
@@ -161,7 +160,7 @@ class Softphone(asyncio.DatagramProtocol):
     def command(self, act: Callable[[Endpoint, float], None]) -> None:
         """Do something with the endpoint, then send what it has to say."""
         act(self._endpoint, self._now())
-        self._pump()
+        self._sockets.flush()
 
     def answer(self, call: PhoneCall) -> None:
         """Accept the call's offer with the first codec that we share; 488 without one."""
@@ -189,28 +188,11 @@ class Softphone(asyncio.DatagramProtocol):
         self._locals.pop(call.leg, None)
         self._own(call.media.close())
 
-    # The I/O shell around the endpoint
+    # What the endpoint says
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Hand a datagram to the endpoint."""
-        self._endpoint.receive_message(data, Hop("udp", addr[0], addr[1]), self._now())
-        self._pump()
-
-    def _pump(self) -> None:
-        while event := self._endpoint.next_event():
-            self._handle(event)
-        for data, hop in self._endpoint.messages_to_send():
-            if self._transport is not None:
-                self._transport.sendto(data, (hop.host, hop.port))
-        if self._timer is not None:
-            self._timer.cancel()
-        due = self._endpoint.next_timer()
-        loop = asyncio.get_running_loop()
-        self._timer = None if due is None else loop.call_at(due, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._endpoint.handle_timer(self._now())
-        self._pump()
+    @property
+    def _uri_parameters(self) -> tuple[tuple[str, str | None], ...]:
+        return () if self._transport == "udp" else (("transport", self._transport),)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, IncomingInvite):

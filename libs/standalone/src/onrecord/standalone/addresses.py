@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from onrecord.sip.uri import bracketed
 from onrecord.standalone import ports
 from onrecord.standalone.errors import BadRequest
 from onrecord.standalone.folder import DataFolder
@@ -21,6 +22,7 @@ class Addresses:
     """The ports of one stack and who holds them; `release` gives all back."""
 
     sip: tuple[str, int]
+    sip_tls: int
     grpc: dict[str, int]
     http: dict[str, int]
     kafka: str
@@ -52,10 +54,10 @@ def choose_addresses(
     folder: DataFolder, external: External, sip: tuple[str, int] | None
 ) -> Addresses:
     """Pick and hold every port, once for the life of the stack. Raises `StartFailed`."""
-    chosen = Addresses(sip or (LOOPBACK, 0), {}, {}, external.kafka, external.mongo, "")
+    chosen = Addresses(sip or (LOOPBACK, 0), 0, {}, {}, external.kafka, external.mongo, "")
     chosen.objects = external.objects or str(folder.objects)
     try:
-        chosen.sip = _hold_sip(chosen, *chosen.sip)
+        chosen.sip, chosen.sip_tls = _hold_sip(chosen, *chosen.sip)
         for name in SERVICES:
             chosen.grpc[name] = _hold(chosen)
             chosen.http[name] = _hold(chosen)
@@ -73,7 +75,9 @@ def choose_addresses(
 def endpoint_addresses(chosen: Addresses) -> dict[str, str]:
     """The addresses as `endpoints.json` names them."""
     host, port = chosen.sip
-    found = {"sip_udp": f"{host}:{port}", "kafka": chosen.kafka}
+    sip = bracketed(host)
+    found = {"sip_udp": f"{sip}:{port}", "sip_tcp": f"{sip}:{port}"}
+    found |= {"sip_tls": f"{sip}:{chosen.sip_tls}", "kafka": chosen.kafka}
     found["mongo"] = urlsplit(chosen.mongo).netloc.rpartition("@")[2]
     found |= {f"grpc.{name}": f"{LOOPBACK}:{port}" for name, port in chosen.grpc.items()}
     found |= {f"http.{name}": f"{LOOPBACK}:{port}" for name, port in chosen.http.items()}
@@ -86,10 +90,13 @@ def _hold(chosen: Addresses) -> int:
     return port.number
 
 
-def _hold_sip(chosen: Addresses, host: str, number: int) -> tuple[str, int]:
+def _hold_sip(chosen: Addresses, host: str, number: int) -> tuple[tuple[str, int], int]:
+    """One port for UDP and TCP, another for TLS: the next one where the user chose the first."""
     if host in ("", "0.0.0.0", "::"):
         raise BadRequest("--sip needs the address that others send to, such as 192.0.2.10:5060")
-    kind = socket.SOCK_DGRAM
-    port = ports.reserve_given(kind, host, number) if number else ports.reserve(kind, host)
-    chosen.reserved.append(port)
-    return host, port.number
+    found = []
+    for kind, given in ((socket.SOCK_DGRAM, number), (socket.SOCK_STREAM, number + 1)):
+        port = ports.reserve_given(kind, host, given) if number else ports.reserve(kind, host)
+        chosen.reserved.append(port)
+        found.append(port.number)
+    return (host, found[0]), found[1]

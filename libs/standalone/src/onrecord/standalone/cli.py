@@ -232,7 +232,7 @@ def _host_port(text: str) -> tuple[str, int] | None:
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--sip")
-    return host, int(port)
+    return host.strip("[]"), int(port)
 
 
 if __name__ == "__main__":

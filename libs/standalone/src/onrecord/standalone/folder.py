@@ -80,6 +80,17 @@ class DataFolder:
         return self.logs / f"{process}.log"
 
 
+def write_secret(path: Path, content: bytes) -> None:
+    """Put a file in place whole, on the disk, readable by its owner only."""
+    new = path.with_name(f"{path.name}.new")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
 class FolderLock:
     """Exclusive use of a data folder, held by the supervisor and, by inheritance, its processes.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from onrecord.standalone.folder import DataFolder
+from onrecord.standalone.folder import DataFolder, write_secret
 
 JOURNAL_KEY_OCTETS = 32
 
@@ -36,25 +35,15 @@ def ensure_keys(folder: DataFolder) -> KeyFiles:
     if not files.permit_private.exists():
         _make_permit_pair(files)
     if not files.journal.exists():
-        _write(files.journal, secrets.token_hex(JOURNAL_KEY_OCTETS).encode() + b"\n")
+        write_secret(files.journal, secrets.token_hex(JOURNAL_KEY_OCTETS).encode() + b"\n")
     return files
 
 
 def _make_permit_pair(files: KeyFiles) -> None:
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    _write(files.permit_public, public)
+    write_secret(files.permit_public, public)
     # Last, because its presence says that the pair is whole.
-    _write(
+    write_secret(
         files.permit_private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

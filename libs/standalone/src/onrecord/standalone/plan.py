@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from onrecord.sip.uri import bracketed
 from onrecord.standalone import probes
 from onrecord.standalone.addresses import LOOPBACK, SERVICES, Addresses, External
+from onrecord.standalone.certificates import SipCertificates
 from onrecord.standalone.errors import StartFailed
 from onrecord.standalone.folder import DataFolder
 from onrecord.standalone.keys import KeyFiles
@@ -50,6 +52,7 @@ class StackPlan:
     addresses: Addresses
     external: External
     keys: KeyFiles
+    certificates: SipCertificates
     routes: Path
     environment: Mapping[str, str]
     inherited: tuple[int, ...] = ()
@@ -73,7 +76,8 @@ class StackPlan:
             "MONGO": at.mongo,
             "KAFKA": at.kafka,
             "OBJECTS": at.objects,
-            "SIP_LISTEN": f"{at.sip[0]}:{at.sip[1]}",
+            "SIP_LISTEN": f"{bracketed(at.sip[0])}:{at.sip[1]}",
+            "SIP_TLS_LISTEN": f"{bracketed(at.sip[0])}:{at.sip_tls}",
             "ROUTES": str(self.routes),
             "PERMIT_PUBLIC_KEY": str(self.keys.permit_public),
             "JOURNAL_KEY": str(self.keys.journal),
@@ -83,6 +87,11 @@ class StackPlan:
             # (108 octets), a data folder's may not be.
             "MOVER": MOVER_SOCKET,
         }
+        # The user's own certificates, where there are some; they come as three.
+        if "ONRECORD_SIP_TLS_CERT" not in self.environment:
+            settings["SIP_TLS_CERT"] = str(self.certificates.certificate("stack"))
+            settings["SIP_TLS_KEY"] = str(self.certificates.key("stack"))
+            settings["SIP_TLS_CA"] = str(self.certificates.authority)
         if not self.external.kafka:
             # The embedded broker has no idempotent producer.
             settings["KAFKA_IDEMPOTENCE"] = "false"

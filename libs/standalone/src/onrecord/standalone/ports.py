@@ -53,9 +53,14 @@ def reserve_given(kind: socket.SocketKind, host: str, number: int) -> ReservedPo
 
 def _hold(kind: socket.SocketKind, host: str, number: int) -> ReservedPort | None:
     other = socket.SOCK_STREAM if kind == socket.SOCK_DGRAM else socket.SOCK_DGRAM
-    holder = socket.socket(socket.AF_INET, other)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family, other)
+    if other == socket.SOCK_STREAM:
+        # SIP has one port for both kinds: with this option on both sides a TCP server may listen
+        # where this socket, which does not listen, is bound.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        with socket.socket(socket.AF_INET, kind) as wanted:
+        with socket.socket(family, kind) as wanted:
             wanted.bind((host, number))
             holder.bind((host, number))
     except OSError:

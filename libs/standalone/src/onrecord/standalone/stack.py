@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from onrecord.standalone.addresses import (
     choose_addresses,
     endpoint_addresses,
 )
+from onrecord.standalone.certificates import ensure_certificates
 from onrecord.standalone.endpoints import Endpoints
 from onrecord.standalone.errors import BadRequest
 from onrecord.standalone.folder import DataFolder, FolderLock
@@ -120,6 +122,7 @@ class Stack:
             self._addresses,
             external,
             ensure_keys(self.folder),
+            ensure_certificates(self.folder, self._addresses.sip[0], datetime.now(UTC)),
             routes,
             options.environment,
             inherited=(lock.fd,),

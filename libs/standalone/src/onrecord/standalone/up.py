@@ -11,7 +11,7 @@ from onrecord.standalone.stack import Stack, StackOptions
 SUMMARY = """\
 onrecord is up.
 
-  SIP (UDP)     {sip_udp}
+  SIP           {sip_udp} (UDP, TCP), {sip_tls} (TLS)
   routes        {routes}
   data          {data}
   logs          {data}/logs
@@ -70,6 +70,7 @@ def _tell(stack: Stack, options: StackOptions, printer: Printer) -> None:
     printer.line(
         SUMMARY.format(
             sip_udp=endpoints["sip_udp"],
+            sip_tls=endpoints["sip_tls"],
             routes=options.routes or stack.folder.routes,
             data=stack.folder.root,
             option=f" --data {options.data}" if str(options.data) != ".onrecord" else "",

@@ -6,10 +6,12 @@ kept. Emergency numbers are data here like everything else.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address
+from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,8 @@ OnNoPermit = Literal["continue", "refuse"]
 MAX_TARGETS = 8
 SessionGate = Literal["memory", "inactive"]
 WRITTEN = "written"
+
+_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
 
 class RoutesError(ValueError):
@@ -111,7 +115,7 @@ class SessionLine:
         return self.line or "siprec"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Routes:
     """A whole routes file; `sessions` is None where no recording session is taken."""
 
@@ -126,11 +130,16 @@ class Routes:
             return self.emergency
         return next((route for route in self.routes if dialled.startswith(route.prefix)), None)
 
-    @property
+    @cached_property
     def sources(self) -> frozenset[str]:
-        """Every address that datagrams are taken from: peers, and where we send calls."""
+        """Every address and name that messages are taken from: peers, and where we send calls."""
         lists = (*(route.to for route in self.routes), self.emergency.to)
         return self.peers | {Hop.to(target).host for targets in lists for target in targets}
+
+    @cached_property
+    def has_names(self) -> bool:
+        """Whether somebody is known by a name, which a certificate must then show."""
+        return any(not Hop("tls", source, 1).is_address for source in self.sources)
 
 
 def load_routes(path: Path) -> Routes:
@@ -170,7 +179,7 @@ class _Reader:
         addresses: set[str] = set()
         for name in table:
             for address in self._texts(f"peers.{name}", table[name]):
-                addresses.add(self._address(f"peers.{name}", address))
+                addresses.add(self._peer(f"peers.{name}", address))
         if not addresses:
             raise self._fault("peers", 'name who may call, such as trunk = ["192.0.2.10"]')
         return frozenset(addresses)
@@ -310,16 +319,20 @@ class _Reader:
             uri = SipUri.parse(self._text(key, value))
         except SipError as fault:
             raise self._fault(key, f"{fault.detail}; write sip:ADDRESS:PORT") from None
-        if uri.scheme != "sip":
+        if uri.scheme not in ("sip", "sips"):
             raise self._fault(key, "write sip:ADDRESS:PORT")
-        self._address(key, uri.host)
+        if not Hop.to(uri).is_address:
+            raise self._fault(key, "write an IP address, names are not looked up")
         return uri
 
-    def _address(self, key: str, value: str) -> str:
+    def _peer(self, key: str, value: str) -> str:
+        """An address as sockets write it, or a name as certificates do."""
         try:
-            return str(IPv4Address(value))
-        except AddressValueError:
-            raise self._fault(key, "write an IPv4 address, names are not looked up") from None
+            return str(ip_address(value.strip("[]")))
+        except ValueError:
+            if _NAME.fullmatch(value) and not value.rpartition(".")[2].isdigit():
+                return value.lower()
+        raise self._fault(key, "write an IP address, or with TLS the name in the certificate")
 
     def _fault(self, key: str, what_to_do: str) -> RoutesError:
         return RoutesError(f"{self._file}: {key}: {what_to_do}")

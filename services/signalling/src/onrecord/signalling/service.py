@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import secrets
 
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as ledger_rpc
 from onrecord.api.signalling.v1 import signalling_pb2_grpc as stubs
@@ -13,7 +14,7 @@ from onrecord.policy import default_pack
 from onrecord.signalling.adapters.evidence import Announcer, Permits
 from onrecord.signalling.adapters.kept_calls import KeptCalls
 from onrecord.signalling.adapters.recorders import Recorders
-from onrecord.signalling.adapters.sip_socket import SipSocket
+from onrecord.signalling.adapters.sip_sockets import local_addresses, open_sockets
 from onrecord.signalling.domain.plan import Office
 from onrecord.signalling.door_work import Doors
 from onrecord.signalling.leases import keep_alive, renew_leases
@@ -24,8 +25,7 @@ from onrecord.signalling.session_side import CAPABILITIES
 from onrecord.signalling.settings import SignallingSettings
 from onrecord.signalling.subscriptions import subscriptions
 from onrecord.signalling.switchboard import Limits, Switchboard
-from onrecord.sip.errors import SipError
-from onrecord.sip.uri import split_host_port
+from onrecord.sip.endpoint import Endpoint
 
 STOP_SECONDS = 2.0
 """How long the last calls' doors may take at stop; the supervisor waits longer."""
@@ -48,19 +48,19 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
     kept = KeptCalls(settings.data / "dialogs.journal", key)
     limits = Limits(settings.ring_seconds, settings.max_calls)
     switchboard = Switchboard(office, doors, kept, limits, chassis.draining.is_set)
-    socket = SipSocket(
-        _listen(settings),
-        settings.sip_advertise,
-        routes.sources,
-        switchboard.on_sip,
-        switchboard.admits,
+    endpoint = Endpoint(
+        *local_addresses(settings),
+        tokens=lambda: secrets.token_hex(8),
+        admits=switchboard.admits,
         capabilities=CAPABILITIES if routes.sessions is not None else None,
     )
-    switchboard.connect(socket.endpoint, socket.flush)
+    sockets = open_sockets(settings, routes, switchboard.on_sip)
+    sockets.run(endpoint)
+    switchboard.connect(endpoint, sockets)
     restart = Restart(switchboard, doors.recorders)
 
     async def start() -> None:
-        await socket.open()
+        await sockets.open()
         restart.begin(kept.all())
         # Modules and models live as long as the process. While a full collection runs SIP waits:
         # at 100 calls a second 90 ms for 148,000 objects with them, 55 ms for 65,000 without.
@@ -69,7 +69,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
 
     async def stop() -> None:
         await switchboard.close(STOP_SECONDS)
-        socket.close()
+        sockets.close()
         journal.close()
         kept.close()
 
@@ -80,7 +80,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         await keep_alive(switchboard, doors.permits, settings.node, settings.keepalive_seconds)
 
     def ready() -> list[str]:
-        return [] if socket.is_open else ["sip_socket_closed"]
+        return [] if sockets.is_open else ["sip_socket_closed"]
 
     return Service(
         rpc=[
@@ -94,7 +94,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         tasks=[
             facts.run,
             facts.run_sync,
-            socket.keep_open,
+            sockets.keep_open,
             renew,
             name_calls,
             restart.close_media,
@@ -103,13 +103,3 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         start=start,
         stop=stop,
     )
-
-
-def _listen(settings: SignallingSettings) -> tuple[str, int]:
-    try:
-        host, port = split_host_port(settings.sip_listen)
-    except SipError as fault:
-        raise ValueError(f"ONRECORD_SIP_LISTEN: {fault.detail}; write IPv4:PORT") from None
-    if port is None:
-        raise ValueError("ONRECORD_SIP_LISTEN: write IPv4:PORT, such as 127.0.0.1:5060")
-    return host, port

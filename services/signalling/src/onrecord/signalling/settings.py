@@ -12,9 +12,21 @@ from pydantic import Field, model_validator
 class SignallingSettings(ServiceSettings):
     """The settings of every service, and those of this one. Times are in seconds."""
 
-    sip_listen: str = Field(default="127.0.0.1:5060", description="IPv4 host:port for SIP over UDP")
+    sip_listen: str = Field(
+        default="127.0.0.1:5060",
+        description="address:port for SIP over UDP and TCP; one for each IP version, with a comma",
+    )
     sip_advertise: str = Field(
-        default="", description="IPv4 host for Via and Contact; empty: the one of sip_listen"
+        default="",
+        description="address for Via and Contact; empty: the one of sip_listen; as many as there",
+    )
+    sip_tls_listen: str = Field(
+        default="", description="address:port for SIP over TLS; empty: no TLS"
+    )
+    sip_tls_cert: Path | None = Field(default=None, description="our SIP certificate (PEM)")
+    sip_tls_key: Path | None = Field(default=None, description="its private key (PEM)")
+    sip_tls_ca: Path | None = Field(
+        default=None, description="the authority that every SIP peer's certificate must be of (PEM)"
     )
     routes: Path = Field(description="the routes file")
     journal_key: Path = Field(description="file with 32 bytes in hexadecimal")
@@ -39,9 +51,20 @@ class SignallingSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _needs_an_address(self) -> Self:
-        if not self.sip_advertise and self.sip_listen.startswith("0.0.0.0:"):
+        listens = f"{self.sip_listen},{self.sip_tls_listen}".split(",")
+        is_anywhere = any(one.strip().startswith(("0.0.0.0:", "[::]:")) for one in listens)
+        if is_anywhere and not self.sip_advertise:
             raise ValueError(
                 "sip_listen on all addresses needs ONRECORD_SIP_ADVERTISE: "
-                "the IPv4 address that peers reach us at"
+                "the address that peers reach us at"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _needs_certificates(self) -> Self:
+        if self.sip_tls_listen and not (self.sip_tls_cert and self.sip_tls_key and self.sip_tls_ca):
+            raise ValueError(
+                "sip_tls_listen needs ONRECORD_SIP_TLS_CERT, ONRECORD_SIP_TLS_KEY and "
+                "ONRECORD_SIP_TLS_CA: both sides of a connection show a certificate"
             )
         return self

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from onrecord.contracts.event import call_event, format_time, parse_time
 from onrecord.contracts.registry import fact_class
@@ -46,6 +47,7 @@ from onrecord.signalling.running import Conductor, RunningCall
 from onrecord.sip import events as sip
 from onrecord.sip.dialog import Dialog
 from onrecord.sip.endpoint import RETRY_AFTER, Endpoint
+from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request
 from onrecord.sip.siprec.offer import is_recording_session
 from opentelemetry.trace import use_span
@@ -73,6 +75,16 @@ class Limits:
     max_calls: int
 
 
+class Sockets(Protocol):
+    """What the switchboard needs of the SIP sockets."""
+
+    def flush(self) -> None:
+        """Send what commands to the endpoint caused."""
+
+    def identities(self, hop: Hop) -> frozenset[str]:
+        """Who is at a hop that sent us something: its address, with TLS its certified names."""
+
+
 class Switchboard:
     """Takes SIP events by `on_sip` and every other input by `happen`.
 
@@ -97,10 +109,10 @@ class Switchboard:
         self._relay = Relay()
         self._by_leg: dict[sip.LegId, tuple[RunningCall, Party]] = {}
 
-    def connect(self, endpoint: Endpoint, flush: Callable[[], None]) -> None:
-        """Give commands to `endpoint` from now on; `flush` sends what they caused."""
+    def connect(self, endpoint: Endpoint, sockets: Sockets) -> None:
+        """Give commands to `endpoint` from now on; its sockets send what they caused."""
         self._endpoint = endpoint
-        self._flush = flush
+        self._sockets = sockets
 
     def on_sip(self, event: sip.Event) -> None:
         """Take an event of the endpoint; one of an unknown leg comes too late to matter."""
@@ -158,7 +170,7 @@ class Switchboard:
         if not kept.is_over:
             self._enter(kept.call_id, kept.end(seconds), kept.traceparent)
         self._leave(kept, legs)
-        self._flush()
+        self._sockets.flush()
 
     def happen(self, running: RunningCall, happening: on.Input) -> None:
         """Let something happen to a call, and carry out what follows."""
@@ -231,7 +243,7 @@ class Switchboard:
         return running
 
     def _plan(self, call_id: str, event: sip.IncomingInvite) -> Plan | SessionPlan | Refusal:
-        if event.source.host not in self._office.routes.peers:
+        if self._office.routes.peers.isdisjoint(self._sockets.identities(event.source)):
             return Refusal(403, "not_a_peer")
         session_id = secrets.randbits(_SESSION_BITS)
         request, today = event.request, utc_now().date()
@@ -263,7 +275,7 @@ class Switchboard:
             for party, leg in running.legs.items():
                 self._by_leg[leg] = running, party
             self._kept.keep(self._snapshot(running))
-        self._flush()
+        self._sockets.flush()
 
     def _carry_out_here(self, running: RunningCall, effect: do.Effect) -> None:
         match effect:
