@@ -14,18 +14,20 @@ SDP_TYPE = "application/sdp"
 ASKED = ("INFO", "MESSAGE", "NOTIFY", "REFER")
 """Methods that only the owner can answer; they are taken inside a dialog."""
 OUTSIDE_DIALOG = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
-INSIDE_DIALOG = (*OUTSIDE_DIALOG, "UPDATE", *ASKED)
-ABOUT_DIALOG = ("BYE", "UPDATE", "INFO", "NOTIFY")
+INSIDE_DIALOG = (*OUTSIDE_DIALOG, "PRACK", "UPDATE", *ASKED)
+ABOUT_DIALOG = ("BYE", "PRACK", "UPDATE", "INFO", "NOTIFY")
 """Methods that mean nothing without the dialog that they are about."""
 ALLOW = ", ".join(INSIDE_DIALOG)
 EVENTS = ("refer",)
+EXTENSIONS = frozenset({"100rel"})
+"""What we take care of ourselves (RFC 3262)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What our owner adds to us.
 
-    `extensions` are option tags in lower case; `accepts` the media types of offers, ours first.
+    `extensions` are option tags in lower case beside ours; `accepts` the media types of offers.
     """
 
     extensions: frozenset[str] = frozenset()
@@ -35,8 +37,11 @@ class Capabilities:
         """Say in a response what we take (§20.1, §20.5, §20.37)."""
         headers.set("Allow", ALLOW)
         headers.set("Accept", ", ".join(self.accepts))
-        if self.extensions:
-            headers.set("Supported", ", ".join(sorted(self.extensions)))
+        headers.set("Supported", self.supported())
+
+    def supported(self, *, without: str = "") -> str:
+        """Return the option tags for Supported, all but one."""
+        return ", ".join(sorted((self.extensions | EXTENSIONS) - {without}))
 
     def refusal(self, request: Request) -> tuple[int, Headers] | None:
         """§8.2.1 to §8.2.3: the answer to what we do not know, naming what we do; None to go on.
@@ -50,7 +55,7 @@ class Capabilities:
         if method not in known:
             return 405, Headers([("Allow", ", ".join(known))])
         required = request.headers.values("Require")
-        unknown = [tag for tag in required if tag.lower() not in self.extensions]
+        unknown = [tag for tag in required if tag.lower() not in self.extensions | EXTENSIONS]
         if unknown:
             return 420, Headers([("Unsupported", ", ".join(unknown))])
         makes_offer = is_inside and method in ("INVITE", "UPDATE") and bool(request.body)

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 
 from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog
+from onrecord.sip.early import EarlyDialogs
 from onrecord.sip.events import Answered, LegId, Rejected, Ringing, TimedOut
 from onrecord.sip.headers import Address, Headers
 from onrecord.sip.hop import Hop
 from onrecord.sip.leg import Leg
 from onrecord.sip.message import Request, Response
+from onrecord.sip.reliable import OPTION_TAG
 from onrecord.sip.uri import SipUri
 
-MAX_FORKS = 16
 _NOTHING = Headers()
 
 
@@ -47,6 +48,7 @@ class ClientLeg(Leg):
         first, *others = invitation.destinations or (Hop.to(invitation.target),)
         self._invite = self._build(invitation, first)
         self._peer = first
+        self._early = EarlyDialogs()
         self._has_provisional = False
         self._is_cancelled = False
         self._cancel_sent = False
@@ -123,7 +125,10 @@ class ClientLeg(Leg):
             headers.add(name, value)
         request = Request("INVITE", invitation.target, headers)
         self._core.describe(request, invitation.body, peer, request.uri)
-        if invitation.body and invitation.content_type:
+        if not invitation.body:
+            # The first reliable 18x would carry an offer, which the owner hears of in the 2xx only.
+            headers.set("Supported", self._core.capabilities.supported(without=OPTION_TAG))
+        elif invitation.content_type:
             headers.set("Content-Type", invitation.content_type)
         return request
 
@@ -134,15 +139,31 @@ class ClientLeg(Leg):
         if self._is_cancelled:
             self._send_cancel(now)
         elif response.status > 100 and not self.is_over:
-            if response.to.tag and len(self.dialog_keys) < MAX_FORKS:
-                self._core.register(self._dialog_of(response).key, self)
+            early = self._early.take(self._dialog_of(response)) if response.to.tag else None
+            if early is not None:
+                self._core.register(early.key, self)
+            sequence = self._early.sequence_of(response)
+            if sequence is not None and not self._acknowledge_early(early, response, sequence, now):
+                return
             ringing = Ringing(
                 self.id, response.status, response.reason, response.body, response.headers
             )
             self._core.events.append(ringing)
 
+    def _acknowledge_early(
+        self, early: Dialog | None, response: Response, sequence: int, now: float
+    ) -> bool:
+        """RFC 3262 §4: PRACK a reliable response once; False for one that is not to be heard."""
+        if early is None or not self._early.is_next(response, sequence):
+            return False
+        prack = early.request("PRACK", self._core.via())
+        prack.headers.add("RAck", f"{sequence} {self._invite.cseq}")
+        peer = self._core.destination(early.next_hop, early.peer)
+        self._core.layer.send_request(prack, peer, self, now)
+        return True
+
     def _on_success(self, response: Response, now: float) -> None:
-        dialog = self._dialog_of(response)
+        dialog = self._early.confirm(self._dialog_of(response))
         known = self._dialog
         if known is not None and known.key == dialog.key:
             self._repeat_ack(known, self._invite, now)

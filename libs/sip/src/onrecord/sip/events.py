@@ -74,7 +74,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The far side went silent and the leg is over: `waiting_for` is `response` or `ack`."""
+    """The far side sent no `response`, `ack` or `prack` (`waiting_for`), and the leg is over."""
 
     leg: LegId
     waiting_for: str

@@ -22,6 +22,7 @@ from onrecord.sip.events import (
 )
 from onrecord.sip.headers import Headers
 from onrecord.sip.message import Request, Response
+from onrecord.sip.reliable import OPTION_TAG
 from onrecord.sip.server_invite import ServerInvite
 from onrecord.sip.server_update import ServerUpdate
 from onrecord.sip.transaction.invite_server import InviteServer
@@ -87,6 +88,8 @@ class Leg:
         peer = self._core.destination(self._dialog.next_hop, self._dialog.peer)
         request = self._dialog.request("INVITE", self._core.via())
         self._core.describe(request, body, peer, request.uri)
+        supported = self._core.capabilities.supported(without=OPTION_TAG)  # the session is there
+        request.headers.set("Supported", supported)
         self._reinvite = request
         self._core.layer.send_request(request, peer, self, now)
 
@@ -130,6 +133,8 @@ class Leg:
             self._on_reinvite(request, machine, now)
         elif request.method == "UPDATE":
             self._on_update(request, machine, now)
+        elif request.method == "PRACK":
+            self._on_prack(request, machine, now)
         elif request.method in ASKED:
             self._asked.receive(request, machine, now)
         else:
@@ -195,6 +200,10 @@ class Leg:
             self._core.events.append(Reinvited(self.id, request.body, request))
         else:
             update.accept(b"", now)
+
+    def _on_prack(self, request: Request, machine: ServerMachine, now: float) -> None:
+        """RFC 3262 §3: for no response that waits for it."""
+        self._respond(request, machine, 481, now)
 
     def _refuses_offer(self, request: Request, machine: ServerMachine, now: float) -> bool:
         """§14.2, RFC 3311 §5.2: 491 while our own offer is open, 500 while an earlier of theirs is.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog
-from onrecord.sip.events import Cancelled, IncomingInvite, LegId
+from onrecord.sip.events import Cancelled, IncomingInvite, LegId, TimedOut
 from onrecord.sip.headers import Headers
 from onrecord.sip.hop import Hop
 from onrecord.sip.leg import Leg
 from onrecord.sip.message import Request
 from onrecord.sip.server_invite import ServerInvite
 from onrecord.sip.transaction.invite_server import InviteServer
+from onrecord.sip.transaction.layer import ServerMachine
 
 _NOTHING = Headers()
 
@@ -68,6 +69,23 @@ class ServerLeg(Leg):
         if self._is_initial and not self.is_over:
             self.reject(487, "", Headers(), now)
             self._core.events.append(Cancelled(self.id))
+
+    def _on_prack(self, request: Request, machine: ServerMachine, now: float) -> None:
+        """RFC 3262 §3; an offer in it is refused, its description stays what the 18x had."""
+        if not self._initial.awaits(request):
+            super()._on_prack(request, machine, now)
+            return
+        self._respond(request, machine, 488 if request.body else 200, now)
+        self._initial.go_on(now)
+
+    def _on_no_ack(self, now: float) -> None:
+        """RFC 3262 §3: an 18x that nobody acknowledges fails the call; a 2xx ends the session."""
+        if self._initial.is_final:
+            super()._on_no_ack(now)
+            return
+        self._initial.refuse(504, "", _NOTHING, now)
+        self._core.events.append(TimedOut(self.id, "prack"))
+        self._finish()
 
     def _close_invite(self) -> None:
         self._is_initial = False
