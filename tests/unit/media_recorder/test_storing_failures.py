@@ -63,6 +63,7 @@ async def test_what_the_ledger_does_not_list_stays_in_the_spool(tmp_path: Path, 
     spool_call(tmp_path)
     await store_all(tmp_path, world, submit(tmp_path))
     assert causes(world) == ["not_listed"]
+    assert not is_final(world)
     assert listed(world) >= {f"{CALL}/{leg}/17-1" for leg in ("agent", "caller")}
     assert (entry == "17:0") == (tmp_path / CALL / "caller" / "17-0.sealed").exists()
     assert (tmp_path / CALL / "log").exists()

@@ -97,7 +97,11 @@ class Job:
 
 @dataclass(slots=True)
 class _Call:
-    """What is to be done for a call, in order; the first job is being done."""
+    """What is to be done for a call, in order; the first job is being done.
+
+    `over_since` is when its end was submitted, in monotonic seconds; `told`, that an outage was
+    said to last too long.
+    """
 
     jobs: deque[Job] = field(default_factory=deque)
     over_since: float | None = None
@@ -105,7 +109,11 @@ class _Call:
 
 
 class Storing:
-    """Stores what it is given, call by call in the order given, however long an outage lasts."""
+    """Stores what it is given, call by call in the order given, however long an outage lasts.
+
+    `kept` names the calls whose audio stays in the spool, as storing it failed; `patience` is how
+    many seconds after a call's end an outage is said to be one.
+    """
 
     def __init__(self, spool: Path, store: ObjectStore, facts: FactWriter, keys: UnitKeys) -> None:
         """`known_key` gives a unit's key that is still in memory; the ledger is asked otherwise."""
@@ -265,9 +273,9 @@ class Storing:
             manifest_key=f"{call}/manifest",
             manifest_sha256=digest,
         )
-        await self._commit(
-            call, [*((gap.fact(), gap.discriminator) for gap in gaps), (final, "final")]
-        )
+        # What is missing is on record before anybody reads that this is all.
+        await self._commit(call, [(gap.fact(), gap.discriminator) for gap in gaps])
+        await self._commit(call, [(final, "final")])
         await self._persist(call, partial(asyncio.to_thread, remove_call, folder))
 
     def _manifest(self, call: str, written: CallLog, gaps: Sequence[NamedGap]) -> bytes:
