@@ -20,6 +20,7 @@ from onrecord.platform.errors import Unavailable
 from onrecord.platform.grpc import RETRYABLE
 from onrecord.platform.journal import Journal
 from onrecord.platform.telemetry import continued, get_logger, traceparent
+from pydantic_core import to_json
 
 log = get_logger()
 
@@ -187,9 +188,9 @@ def _to_journal(event: Event) -> bytes:
         "call": event.call,
         "time": event.time,
         "traceparent": event.traceparent,
-        "fields": event.fact.model_dump(mode="json", exclude_none=True),
+        "fields": event.fact,
     }
-    return json.dumps(envelope, separators=(",", ":")).encode()
+    return to_json(envelope, exclude_none=True)
 
 
 def _from_journal(record: bytes) -> Event:

@@ -116,22 +116,28 @@ def in_call(call: str) -> Iterator[None]:
     span = trace.get_current_span()
     if span.is_recording():  # else it has ended or is another process's
         span.set_attribute(CALL_ID, call)
-    with _attached(baggage.set_baggage(CALL_ID, call)):
+    with attached(baggage.set_baggage(CALL_ID, call)):
         yield
+
+
+def call_context(span: trace.Span, call: str) -> context.Context:
+    """The context of all work for a call below its span; made once, to be `attached` often."""
+    return trace.set_span_in_context(span, baggage.set_baggage(CALL_ID, call, context.Context()))
 
 
 @contextlib.contextmanager
 def continued(parent: str, call: str = "") -> Iterator[None]:
     """Work for a call below the span that a W3C traceparent names; a malformed one names none."""
     with (
-        _attached(propagate.extract({"traceparent": parent}, context.Context())),
+        attached(propagate.extract({"traceparent": parent}, context.Context())),
         in_call(call),
     ):
         yield
 
 
 @contextlib.contextmanager
-def _attached(found: context.Context) -> Iterator[None]:
+def attached(found: context.Context) -> Iterator[None]:
+    """Work in this context."""
     token = context.attach(found)
     try:
         yield

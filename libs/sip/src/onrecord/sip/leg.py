@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from onrecord.sip.asked import AskedRequests, Fields, Reply
 from onrecord.sip.capabilities import ASKED
 from onrecord.sip.core import Core
@@ -52,7 +50,7 @@ class Leg:
     def restore(cls, core: Core, dialog: Dialog) -> Leg:
         """Take on a confirmed dialog that an earlier endpoint had."""
         leg = cls(core, LegId(core.tokens()))
-        leg._dialog = replace(dialog, route_set=list(dialog.route_set))
+        leg._dialog = dialog.copy()
         core.legs[leg.id] = leg
         core.register(dialog.key, leg)
         return leg
@@ -62,7 +60,7 @@ class Leg:
         """A copy of the confirmed dialog; None before the answer and when the leg is over."""
         if self._dialog is None or self.is_over:
             return None
-        return replace(self._dialog, route_set=list(self._dialog.route_set))
+        return self._dialog.copy()
 
     def bye(self, now: float, headers: Headers = _NOTHING) -> None:
         """Hang up a confirmed dialog; a BYE before the ACK of our 2xx waits for it (§15)."""

@@ -7,7 +7,6 @@ import asyncio
 import grpc.aio
 from onrecord.api.signalling.v1 import signalling_pb2 as pb
 from onrecord.api.signalling.v1 import signalling_pb2_grpc as stubs
-from onrecord.contracts.event import format_time
 from onrecord.platform.errors import Denied, InvalidInput, NotFound, Refused, Unavailable
 from onrecord.platform.grpc import reason_of
 from onrecord.signalling.adapters.recorders import Recorders
@@ -164,5 +163,5 @@ def _call(running: RunningCall) -> pb.Call:
         state=running.state,
         line=running.call.plan.line,
         media_node=running.call.media_node,
-        started_at=format_time(running.started_at),
+        started_at=running.started_at,
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
 
-from onrecord.contracts.event import format_time
+from onrecord.platform.telemetry import call_context
 from onrecord.signalling.domain.call import Call
 from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.kept import KeptCall
@@ -40,13 +39,14 @@ Conductor = Call | RecordingSession
 class RunningCall:
     """A call and its ties to the outside; media commands take `media_turn` one after another."""
 
-    def __init__(self, call: Conductor, started_at: datetime, span: Span) -> None:
+    def __init__(self, call: Conductor, started_at: str, span: Span) -> None:
         self.call = call
         self.legs: dict[Party, LegId] = {}
         self.started_at = started_at
         self.answered_at = ""
         self.contact = ""
         self.span = span
+        self.context = call_context(span, call.plan.call_id)
         self.traceparent = ""
         self.media_address = ""
         self.media_turn = asyncio.Lock()
@@ -73,7 +73,7 @@ class RunningCall:
             kind=plan.kind,
             line=plan.line,
             on_no_permit=plan.on_no_permit,
-            started_at=format_time(self.started_at),
+            started_at=self.started_at,
             traceparent=self.traceparent,
             gate=call.gate_so_far,
             passes_through=call.passes_through,

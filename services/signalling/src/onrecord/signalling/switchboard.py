@@ -13,19 +13,18 @@ import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-from onrecord.contracts.event import call_event, format_time, parse_time
+from onrecord.contracts.event import call_event, format_time
 from onrecord.contracts.registry import fact_class
 from onrecord.platform.clock import utc_now
 from onrecord.platform.errors import Overloaded
 from onrecord.platform.ids import new_id
 from onrecord.platform.telemetry import (
     CALL_ID,
+    attached,
     continued,
     get_logger,
-    in_call,
     meter,
     traceparent,
     tracer,
@@ -50,7 +49,6 @@ from onrecord.sip.endpoint import RETRY_AFTER, Endpoint
 from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request
 from onrecord.sip.siprec.offer import is_recording_session
-from opentelemetry.trace import use_span
 
 log = get_logger()
 invites = meter().create_counter("onrecord_invites", description="new calls, by outcome")
@@ -155,7 +153,7 @@ class Switchboard:
         answered_at = asyncio.get_running_loop().time() - seconds
         call = Call.resume(kept.plan(), kept.gate, kept.objections, answered_at)
         with continued(kept.traceparent, kept.call_id):
-            running = self._start(call, parse_time(kept.started_at))
+            running = self._start(call, kept.started_at)
         running.answered_at, running.traceparent = kept.answered_at, kept.traceparent
         for party, dialog in kept.dialogs.items():
             running.legs[party] = self._endpoint.restore(dialog)
@@ -176,7 +174,7 @@ class Switchboard:
         """Let something happen to a call, and carry out what follows."""
         now = asyncio.get_running_loop().time()
         phase = running.call.phase
-        with use_span(running.span), in_call(running.id):
+        with attached(running.context):
             effects = running.call.handle(happening, now)
             if running.call.phase is not phase:
                 name = type(happening).__name__
@@ -225,17 +223,17 @@ class Switchboard:
             return
         invites.add(1, {"outcome": plan.kind})
         call = Call(plan) if isinstance(plan, Plan) else RecordingSession(plan)
-        running = self._start(call, utc_now())
+        running = self._start(call, format_time(utc_now()))
         running.legs["caller"] = event.leg
         running.contact = self._endpoint.contact(event)
-        with use_span(running.span), in_call(running.id):
+        with attached(running.context):
             running.traceparent = traceparent()
             log.info("call routed", kind=plan.kind, line=plan.line)
             # Before its first fact: whatever call.started is on disk, its end will follow.
             self._kept.keep(self._snapshot(running))
             self._carry_out(running, running.call.begin(now), now)
 
-    def _start(self, call: Conductor, started_at: datetime) -> RunningCall:
+    def _start(self, call: Conductor, started_at: str) -> RunningCall:
         attributes = {CALL_ID: call.plan.call_id, "onrecord.kind": call.plan.kind}
         running = RunningCall(call, started_at, tracer().start_span("call", attributes=attributes))
         self.calls[running.id] = running

@@ -23,6 +23,7 @@ from onrecord.sip.events import LegId
 from onrecord.sip.headers import Address
 from onrecord.sip.hop import Hop
 from onrecord.sip.uri import SipUri
+from pydantic_core import to_json
 
 log = get_logger()
 not_kept = meter().create_counter("onrecord_calls_not_kept", description="failed journal writes")
@@ -126,7 +127,7 @@ def encode(call: KeptCall) -> bytes:
     """Write a call as JSON."""
     fields = {f.name: getattr(call, f.name) for f in dataclasses.fields(call)}
     fields["dialogs"] = {party: _fields(dialog) for party, dialog in call.dialogs.items()}
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return to_json(fields)
 
 
 def decode(record: bytes) -> KeptCall | None:
