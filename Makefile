@@ -21,16 +21,18 @@ up: $(VENV)/.ready  ## run the five services and the embedded servers until Ctrl
 	@$(BIN)/onrecord up
 
 ## Measure it
-.PHONY: bench bench-call bench-b2bua
+.PHONY: bench bench-call bench-b2bua bench-fuzz-sip
 bench: $(VENV)/.bench  ## run every bench and print a table
 	@PYTHONPATH=tests $(BIN)/python -m bench
 bench-call: $(VENV)/.ready  ## 50 recorded calls at once, beside the same phones without us
 	@PYTHONPATH=tests $(BIN)/python -m bench.call
 bench-b2bua: $(VENV)/.bench  ## SIP alone, beside sippy: CPU a call, 400 calls/s on a core, idle memory
 	@PYTHONPATH=tests $(BIN)/python -m bench.b2bua
+bench-fuzz-sip: $(VENV)/.ready  ## 100,000 broken SIP messages over UDP and TCP, and OPTIONS answered
+	@PYTHONPATH=tests $(BIN)/python -m bench.fuzz_sip
 
 ## Work on it
-.PHONY: setup check test test-kafka generate lock clean
+.PHONY: setup check test test-kafka fuzz generate lock clean
 setup: $(VENV)/.ready  ## make .venv from the lock
 check: $(VENV)/.ready  ## lint, types, import direction, generated files, manifests
 	@tools/check
@@ -39,6 +41,8 @@ test: $(VENV)/.ready  ## the whole suite against real peers (installs them by ap
 	@$(BIN)/pytest
 test-kafka: $(VENV)/.ready  ## the bus on Apache Kafka, fetched by Maven (exit 77: not possible here)
 	@tools/test-kafka
+fuzz: $(VENV)/.bench  ## a minute of coverage-guided fuzzing for each parser
+	@PYTHONPATH=tests $(BIN)/python -m fuzz
 generate: $(VENV)/.ready  ## write the gRPC stubs and JSON Schemas anew
 	@$(BIN)/python tools/generate.py
 lock: $(VENV)/.ready  ## resolve all locks anew
@@ -50,7 +54,7 @@ clean:  ## remove .venv and the embedded stack's data
 
 .PHONY: help
 help:  ## this list
-	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*  ## /{split($$0, a, ":"); sub(/.*  ## /, ""); printf "  make %-11s %s\n", a[1], $$0}' $(MAKEFILE_LIST)
+	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z0-9-]+:.*  ## /{split($$0, a, ":"); sub(/.*  ## /, ""); printf "  make %-14s %s\n", a[1], $$0}' $(MAKEFILE_LIST)
 
 # uv itself comes by pip, from the lock and with its hashes; uv then installs the rest.
 $(VENV)/.ready: requirements-dev.lock pyproject.toml $(MEMBER_FILES)

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-BENCHES = ("call", "b2bua")
-"""Each is the module `bench.NAME` here and the target `bench-NAME` of the Makefile."""
+BENCHES = ("call", "b2bua", "fuzz_sip")
+"""Each is the module `bench.NAME` and the target `bench-NAME`, there with dashes."""
 
 COLUMNS = ("verdict", "ratio", "peer")
 
