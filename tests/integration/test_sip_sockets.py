@@ -13,6 +13,7 @@ from typing import cast
 
 import pytest
 from integration.signalling_stand import LOOPBACK, free_port
+from onrecord.sip.admission import Admission
 from onrecord.sip.aio import Security, SipSockets, StreamLimits
 from onrecord.sip.client_leg import Invitation
 from onrecord.sip.endpoint import Endpoint
@@ -84,6 +85,7 @@ async def running(
     guard: Only | None = None,
     security: Security | None = None,
     limits: StreamLimits | None = None,
+    admission: Admission | None = None,
 ) -> AsyncIterator[Running]:
     """Run an endpoint on one transport."""
     wanted = Hop(transport, host, 0)  # type: ignore[arg-type]
@@ -91,6 +93,7 @@ async def running(
     sockets = SipSockets(
         [wanted], events.append,
         guard=guard or Only(), security=security, limits=limits,
+        admission=admission,
     )  # fmt: skip
     (local,) = await sockets.open()
     numbers = iter(range(10**9))
@@ -388,6 +391,23 @@ async def test_a_slow_reader_is_dropped() -> None:
                 await writer.drain()
                 if made.sockets.counts["slow_reader"]:
                     break
-        assert made.sockets.counts["slow_reader"] == 1
-        assert made.sockets.connections == 0
+        assert made.sockets.counts["slow_reader"]
+        await made.until(lambda: made.sockets.connections == 0)
+        writer.close()
+
+
+async def test_what_a_source_brings_too_much_of_is_shed_unread() -> None:
+    """503 from in front of the parser; a call to 112 is taken all the same."""
+    admission = Admission(1.0, lambda uri: uri.number == "112")
+    async with running(admission=admission) as made:
+        reader, writer = await connected(made.local)
+        writer.write(options(1) + options(2))
+        assert await status(reader) == b"SIP/2.0 200 OK"
+        assert await status(reader) == b"SIP/2.0 503 Service Unavailable"
+        assert made.sockets.counts["too_much"] == 1
+        assert made.endpoint.received["OPTIONS"] == 1
+        invite = options(3).replace(b"OPTIONS sip:", b"INVITE sip:112@")
+        invite = invite.replace(b"1 OPTIONS", b"1 INVITE\r\nContact: <sip:a@127.0.0.1>")
+        writer.write(invite)
+        assert await status(reader) == b"SIP/2.0 100 Trying"
         writer.close()

@@ -211,3 +211,14 @@ def test_mutated_invites_do_not_deafen(data: st.DataObject) -> None:
     target.handle_timer(100.0)
     assert all(1 <= hop.port <= 65535 for _, hop in target.messages_to_send())
     assert still_answers(target)
+
+
+def test_a_draining_endpoint_says_so() -> None:
+    """OPTIONS is answered 503, so that peers send new calls elsewhere; calls that run go on."""
+    target = endpoint()
+    target.is_draining = True
+    (response,) = answers(target, request("OPTIONS"))
+    assert response.status == 503
+    assert response.headers.get("Retry-After")
+    (response,) = answers(target, request("BYE", to_tag="x"))
+    assert response.status == 481

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from onrecord.sip.admission import RETRY_AFTER
 from onrecord.sip.asked import Fields, Reply
-from onrecord.sip.capabilities import Capabilities
+from onrecord.sip.capabilities import INSIDE_DIALOG, Capabilities
 from onrecord.sip.client_leg import ClientLeg, Invitation
 from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog, DialogKey
@@ -29,7 +30,6 @@ from onrecord.sip.transaction.base import Timers
 from onrecord.sip.transport import Outbox
 
 MAX_TRANSACTIONS = 100_000
-RETRY_AFTER = ("Retry-After", "10")
 
 _NOTHING = Headers()
 
@@ -38,11 +38,11 @@ class Endpoint:
     """One SIP user agent that calls and is called.
 
     `local` is what it writes into Via and Contact, an address for each transport, so its peers
-    must be able to reach it there.
-    `tokens` returns a new unguessable token of letters and digits at each call. `admits` is asked
-    about each INVITE of a new call before anything is kept of it; False sheds it with 503. Without
-    it the bound is `is_crowded`, which always holds for requests that belong to no call.
-    `capabilities` are what the owner itself takes care of.
+    must be able to reach it there. `tokens` returns a new unguessable token of letters and digits
+    at each call. `admits` is asked about each INVITE of a new call before anything is kept of it;
+    False sheds it with 503. Without it the bound is `is_crowded`, which always holds for requests
+    that belong to no call. `capabilities` are what the owner itself takes care of. While
+    `is_draining`, OPTIONS is answered 503.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class Endpoint:
         capabilities: Capabilities | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
+        self.received: Counter[str] = Counter()
+        self.is_draining = False
         self._admits = admits or (lambda _request: not self.is_crowded)
         self._core = Core(local, tokens, timers or Timers(), capabilities or Capabilities())
 
@@ -99,6 +101,21 @@ class Endpoint:
     def handle_timer(self, now: float) -> None:
         """Do what is due: retransmissions and time-outs."""
         self._core.layer.handle_timer(now)
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions there are."""
+        return len(self._core.layer)
+
+    @property
+    def dialogs(self) -> int:
+        """How many dialogs there are, early ones too."""
+        return len(self._core.dialogs)
+
+    @property
+    def retransmissions(self) -> int:
+        """How many messages were sent again because nothing came."""
+        return self._core.layer.retransmissions
 
     @property
     def is_crowded(self) -> bool:
@@ -205,6 +222,7 @@ class Endpoint:
     # Requests
 
     def _receive_request(self, request: Request, source: Hop, now: float) -> None:
+        self.received[request.method if request.method in INSIDE_DIALOG else "other"] += 1
         request.stamp_source(source)
         layer = self._core.layer
         machine = layer.find_server(request)
@@ -252,6 +270,8 @@ class Endpoint:
             self._in_dialog(request, source, now)
         elif request.method == "INVITE":
             self._on_invite(request, source, now)
+        elif self.is_draining:
+            self._respond(request, source, 503, now, Headers([RETRY_AFTER]))
         else:
             headers = Headers()
             self._core.capabilities.describe(headers)

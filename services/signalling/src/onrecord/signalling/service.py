@@ -14,6 +14,7 @@ from onrecord.policy import default_pack
 from onrecord.signalling.adapters.evidence import Announcer, Permits
 from onrecord.signalling.adapters.kept_calls import KeptCalls
 from onrecord.signalling.adapters.recorders import Recorders
+from onrecord.signalling.adapters.sip_figures import offer_figures
 from onrecord.signalling.adapters.sip_sockets import local_addresses, open_sockets
 from onrecord.signalling.domain.plan import Office
 from onrecord.signalling.door_work import Doors
@@ -57,6 +58,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
     sockets = open_sockets(settings, routes, switchboard.on_sip)
     sockets.run(endpoint)
     switchboard.connect(endpoint, sockets)
+    offer_figures(endpoint, sockets)
     restart = Restart(switchboard, doors.recorders)
 
     async def start() -> None:
@@ -68,10 +70,15 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         gc.freeze()
 
     async def stop() -> None:
+        await switchboard.empty(settings.drain_calls_seconds)
         await switchboard.close(STOP_SECONDS)
         sockets.close()
         journal.close()
         kept.close()
+
+    async def say_draining() -> None:
+        await chassis.draining.wait()
+        endpoint.is_draining = True
 
     async def renew() -> None:
         await renew_leases(switchboard, doors.recorders, settings.renew_seconds)
@@ -95,6 +102,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
             facts.run,
             facts.run_sync,
             sockets.keep_open,
+            say_draining,
             renew,
             name_calls,
             restart.close_media,

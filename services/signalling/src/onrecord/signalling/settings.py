@@ -33,8 +33,18 @@ class SignallingSettings(ServiceSettings):
     ledger: str = Field(description="host:port of the consent-ledger's door")
     media: str = Field(description="host:port of the media-recorder's door")
     announcement: str = Field(description="host:port of the announcement's door")
+    sip_new_per_second: float = Field(
+        default=500.0,
+        gt=0,
+        description="new requests a second of one source; more get 503, emergency calls excepted",
+    )
     max_calls: int = Field(
         default=2000, gt=0, description="calls at once; more get 503, emergency calls excepted"
+    )
+    drain_calls_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="how long calls may go on after SIGTERM; what runs then is hung up",
     )
     ring_seconds: float = Field(default=180.0, gt=0, description="how long an agent may ring")
     media_seconds: float = Field(default=2.0, gt=0, description="longest wait for the recorder")

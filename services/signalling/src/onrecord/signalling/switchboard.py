@@ -44,8 +44,9 @@ from onrecord.signalling.relay import Relay
 from onrecord.signalling.routes import Emergency
 from onrecord.signalling.running import Conductor, RunningCall
 from onrecord.sip import events as sip
+from onrecord.sip.admission import RETRY_AFTER
 from onrecord.sip.dialog import Dialog
-from onrecord.sip.endpoint import RETRY_AFTER, Endpoint
+from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.hop import Hop
 from onrecord.sip.message import Request
 from onrecord.sip.siprec.offer import is_recording_session
@@ -104,6 +105,7 @@ class Switchboard:
         self._limits = limits
         self._work = DoorWork(doors, self.happen)
         self._is_draining = is_draining
+        self._no_call = asyncio.Event()
         self._relay = Relay()
         self._by_leg: dict[sip.LegId, tuple[RunningCall, Party]] = {}
 
@@ -181,6 +183,15 @@ class Switchboard:
                 log.info("call moved", by=name, phase=running.call.phase.name)
                 running.trace_set_up()
             self._carry_out(running, effects, now)
+
+    async def empty(self, seconds: float) -> None:
+        """Wait until no call runs any more, at most so many seconds."""
+        if self.calls:
+            log.info("waiting for calls", calls=len(self.calls), seconds=seconds)
+            self._no_call.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._no_call.wait()
 
     async def close(self, seconds: float) -> None:
         """Hang up what still runs, and let doors and ledger hear of it for so many seconds.
@@ -311,6 +322,8 @@ class Switchboard:
     def _forget(self, running: RunningCall) -> None:
         running.stop_ring_timer()
         self.calls.pop(running.id, None)
+        if not self.calls:
+            self._no_call.set()
         for leg in running.legs.values():
             self._by_leg.pop(leg, None)
         self._leave(self._snapshot(running), running.legs)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from onrecord.sip.admission import Admission, unavailable
 from onrecord.sip.aio.datagrams import DatagramSocket
 from onrecord.sip.aio.security import Security
 from onrecord.sip.aio.streams import StreamLimits, Streams
@@ -44,7 +46,8 @@ class SipSockets:
     """Runs one `Endpoint` on its sockets; `counts` has what was dropped, refused and opened.
 
     `on_event` is called for each event and may give commands to the endpoint; `flush` sends what
-    they caused. `report` hears, in words that never change, when something closed by itself.
+    they caused. `admission` sheds what one source brings too much of. `report` hears, in words that
+    never change, when something closed by itself.
     """
 
     def __init__(
@@ -55,11 +58,13 @@ class SipSockets:
         guard: Guard | None = None,
         security: Security | None = None,
         limits: StreamLimits | None = None,
+        admission: Admission | None = None,
         report: Callable[[str], None] = lambda _words: None,
     ) -> None:
         """`listen` are the addresses to bind; `security` is needed where TLS is among them."""
         self.counts: Counter[str] = Counter()
         self._guard = guard or Anyone()
+        self._admission = admission
         self._on_event = on_event
         self._report = report
         self._endpoint: Endpoint | None = None
@@ -151,7 +156,14 @@ class SipSockets:
         if source.transport == "udp" and not self._guard.knows(source):
             self.counts["foreign_source"] += 1
             return
-        self._endpoint.receive_message(message, source, self._now())
+        now = self._now()
+        if self._admission is not None and not self._admission.admits(message, source, now):
+            self.counts["too_much"] += 1
+            answer = unavailable(message, source, secrets.token_hex(8))
+            if answer is not None:
+                self._send(*answer)
+            return
+        self._endpoint.receive_message(message, source, now)
         self.flush()
 
     def lost(self, hop: Hop) -> None:

@@ -72,6 +72,7 @@ class TransactionLayer:
         self._transports = transports
         self._branches = branches
         self._without_tcp: dict[Hop, float] = {}
+        self.retransmissions = 0
         self._servers: dict[TransactionKey, ServerMachine] = {}
         self._clients: dict[TransactionKey, Client] = {}
         self._identities: dict[TransactionKey, TransactionKey] = {}
@@ -219,7 +220,9 @@ class TransactionLayer:
             timed = heapq.heappop(self._heap)[2]
             timed.armed_for = None
             client = self._clients.get(timed.key) if isinstance(timed, Machine) else None
+            before = len(self._transports.outbox)
             timed_out = timed.handle_timer(now)
+            self.retransmissions += len(self._transports.outbox) - before
             self.arm(timed)
             if timed_out and client is not None:
                 self._fail(client, _elsewhere(client), None, now)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from onrecord.platform.telemetry import get_logger
-from onrecord.signalling.routes import Routes
+from onrecord.signalling.routes import Emergency, Routes
 from onrecord.signalling.settings import SignallingSettings
+from onrecord.sip.admission import Admission
 from onrecord.sip.aio import Security, SipSockets
 from onrecord.sip.errors import SipError
 from onrecord.sip.events import Event
@@ -48,6 +49,10 @@ def open_sockets(
         on_event,
         guard=RoutesGuard(routes),
         security=security,
+        admission=Admission(
+            settings.sip_new_per_second,
+            lambda uri: isinstance(routes.find(uri.number), Emergency),
+        ),
         report=log.error,
     )
 
