@@ -149,6 +149,28 @@ def test_a_pause_outlives_a_hold() -> None:
     assert only(retrieves(driver, "agent"), do.RequestPermit)
 
 
+def test_a_retrieved_call_asks_again_when_the_ledger_was_away() -> None:
+    """Nobody would resume it otherwise; a refusal, a new hold or a pause ends the asking."""
+    driver = Driver().until(Phase.RECORDING)
+    holds(driver, "agent")
+    retrieves(driver, "agent")
+    assert do.RetryLater() in driver.feed(on.Failed("ledger_unavailable"))
+    assert driver.call.phase is Phase.PAUSED
+    (permit,) = driver.feed(on.RetryDue())
+    assert isinstance(permit, do.RequestPermit)
+    assert do.RetryLater() not in driver.feed(on.Failed("permit_refused"))
+    for happening in (on.PauseAsked("card_data", "agent", ""), None):
+        driver = Driver().until(Phase.RECORDING)
+        holds(driver, "agent")
+        retrieves(driver, "agent")
+        driver.feed(on.Failed("ledger_unavailable"))
+        if happening is None:
+            holds(driver, "agent")
+        else:
+            driver.feed(happening)
+        assert driver.feed(on.RetryDue()) == []
+
+
 def test_a_hold_of_an_unrecorded_call_goes_through() -> None:
     """After an objection the recorder still relays: the hold is passed on, nothing is paused."""
     driver = Driver().until(Phase.RECORDING)

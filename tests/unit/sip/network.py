@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
+from onrecord.sip.capabilities import Capabilities
 from onrecord.sip.client_leg import Invitation
 from onrecord.sip.endpoint import Endpoint
 from onrecord.sip.events import Event, LegId
@@ -53,10 +54,10 @@ def tokens(prefix: str) -> Callable[[], str]:
 class Network:
     """Runs both endpoints; `a` calls, `b` is called; `wire` has every datagram in order."""
 
-    def __init__(self, fault: Fault = clean) -> None:
+    def __init__(self, fault: Fault = clean, *, b_can: Capabilities | None = None) -> None:
         self.now = 0.0
         self.a = Endpoint(CALLER, tokens=tokens("a"))
-        self.b = Endpoint(CALLEE, tokens=tokens("b"))
+        self.b = Endpoint(CALLEE, tokens=tokens("b"), capabilities=b_can)
         self.fault = fault
         self.events: dict[str, list[Event]] = {"a": [], "b": []}
         self.wire: list[bytes] = []

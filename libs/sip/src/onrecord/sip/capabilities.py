@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from onrecord.sip.headers import Headers
 from onrecord.sip.message import Request
+from onrecord.sip.session_timer import SessionPolicy
 
 SDP_TYPE = "application/sdp"
 ASKED = ("INFO", "MESSAGE", "NOTIFY", "REFER")
@@ -19,8 +20,10 @@ ABOUT_DIALOG = ("BYE", "PRACK", "UPDATE", "INFO", "NOTIFY")
 """Methods that mean nothing without the dialog that they are about."""
 ALLOW = ", ".join(INSIDE_DIALOG)
 EVENTS = ("refer",)
-EXTENSIONS = frozenset({"100rel"})
-"""What we take care of ourselves (RFC 3262)."""
+EXTENSIONS = frozenset({"100rel", "timer"})
+"""What we take care of ourselves (RFC 3262, RFC 4028)."""
+
+_USUAL_SESSION = SessionPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,12 @@ class Capabilities:
     """What our owner adds to us.
 
     `extensions` are option tags in lower case beside ours; `accepts` the media types of offers.
+    `session` is how long a session goes without a refresh.
     """
 
     extensions: frozenset[str] = frozenset()
     accepts: tuple[str, ...] = (SDP_TYPE,)
+    session: SessionPolicy = _USUAL_SESSION
 
     def describe(self, headers: Headers) -> None:
         """Say in a response what we take (§20.1, §20.5, §20.37)."""
@@ -58,6 +63,8 @@ class Capabilities:
         unknown = [tag for tag in required if tag.lower() not in self.extensions | EXTENSIONS]
         if unknown:
             return 420, Headers([("Unsupported", ", ".join(unknown))])
+        if method in ("INVITE", "UPDATE") and self.session.is_too_short(request):
+            return 422, Headers([("Min-SE", str(self.session.shortest))])
         makes_offer = is_inside and method in ("INVITE", "UPDATE") and bool(request.body)
         if makes_offer and request.content_type not in self.accepts:
             return 415, Headers([("Accept", ", ".join(self.accepts))])

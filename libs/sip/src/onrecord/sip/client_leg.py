@@ -15,6 +15,7 @@ from onrecord.sip.message import Request, Response
 from onrecord.sip.reliable import OPTION_TAG
 from onrecord.sip.uri import SipUri
 
+MAX_RETRIES = 3
 _NOTHING = Headers()
 
 
@@ -49,6 +50,7 @@ class ClientLeg(Leg):
         self._invite = self._build(invitation, first)
         self._peer = first
         self._early = EarlyDialogs()
+        self._retries = 0
         self._has_provisional = False
         self._is_cancelled = False
         self._cancel_sent = False
@@ -84,7 +86,7 @@ class ClientLeg(Leg):
             self._on_provisional(response, now)
         elif response.status < 300:
             self._on_success(response, now)
-        elif not self.is_over:
+        elif not self.is_over and not self._tries_again(response, now):
             self._core.events.append(
                 Rejected(self.id, response.status, response.reason, response.headers)
             )
@@ -125,12 +127,35 @@ class ClientLeg(Leg):
             headers.add(name, value)
         request = Request("INVITE", invitation.target, headers)
         self._core.describe(request, invitation.body, peer, request.uri)
+        headers.override(self._session.fields())
         if not invitation.body:
             # The first reliable 18x would carry an offer, which the owner hears of in the 2xx only.
             headers.set("Supported", self._core.capabilities.supported(without=OPTION_TAG))
         elif invitation.content_type:
             headers.set("Content-Type", invitation.content_type)
         return request
+
+    @property
+    def _glare_seconds(self) -> float:
+        """§14.1: how long to wait after 491 as the side that began the dialog: 2.1 to 4 s."""
+        return 3.0
+
+    def _tries_again(self, response: Response, now: float) -> bool:
+        """RFC 4028 §7.3: call once more with the longer interval that a 422 asks for."""
+        if response.status != 422 or self._is_cancelled or self._retries >= MAX_RETRIES:
+            return False
+        if not self._session.lengthen(response):
+            return False
+        self._retries += 1
+        headers = Headers(list(self._invite.headers))
+        headers.override([("Via", self._core.via()), *self._session.fields()])
+        headers.override([("Min-SE", response.headers.get("Min-SE") or "")])
+        headers.set("CSeq", f"{self._invite.cseq.number + 1} INVITE")
+        hop = self._hop
+        self._invite = Request("INVITE", self._invite.uri, headers, self._invite.body)
+        self._early, self._has_provisional = EarlyDialogs(), False
+        self._core.layer.send_request(self._invite, hop, self, now)
+        return True
 
     def _on_provisional(self, response: Response, now: float) -> None:
         self._has_provisional = True
@@ -175,6 +200,10 @@ class ClientLeg(Leg):
     def _take(self, dialog: Dialog, response: Response, now: float) -> None:
         self._dialog = dialog
         self.next_timer = None
+        self._described = self._invite.body
+        self._takes_update = "UPDATE" in response.headers.values("Allow")
+        self._session.take(response, now)
+        self._core.layer.arm(self._session)
         self._core.register(dialog.key, self)
         if self._invite.body or self._is_cancelled:
             self._acknowledge(dialog, self._invite, b"", now)

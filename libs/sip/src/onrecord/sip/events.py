@@ -74,7 +74,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The far side sent no `response`, `ack` or `prack` (`waiting_for`), and the leg is over."""
+    """The far side sent no `response`, `ack`, `prack` or `refresh` (`waiting_for`): it is over."""
 
     leg: LegId
     waiting_for: str

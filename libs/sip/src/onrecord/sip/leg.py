@@ -23,10 +23,13 @@ from onrecord.sip.message import Request, Response
 from onrecord.sip.reliable import OPTION_TAG
 from onrecord.sip.server_invite import ServerInvite
 from onrecord.sip.server_update import ServerUpdate
+from onrecord.sip.session_timer import SessionTimer
 from onrecord.sip.transaction.invite_server import InviteServer
 from onrecord.sip.transaction.layer import ServerMachine
 
 _NOTHING = Headers()
+RETRY_SECONDS = 1.0
+"""How long a refresh waits for another offer of either side to end."""
 
 
 class Leg:
@@ -40,7 +43,11 @@ class Leg:
         self._dialog: Dialog | None = None
         self._incoming: ServerInvite | ServerUpdate | None = None
         self._asked = AskedRequests(core, leg_id)
+        self._session = SessionTimer(core.capabilities.session, self._refresh, self._on_expiry)
+        self._described = b""
+        self._takes_update = False
         self._reinvite: Request | None = None
+        self._refreshing: Request | None = None
         self._unacknowledged: Request | None = None
         self._acks: dict[tuple[str, int], Request] = {}
         self._is_ending = False
@@ -70,6 +77,7 @@ class Leg:
             self._late_bye = headers
             return
         self.acknowledge(b"", now)  # an offer that stays without an answer
+        self._session.stop()
         self._is_ending = True
         self._send_in(self._dialog, "BYE", now, headers)
 
@@ -83,24 +91,23 @@ class Leg:
         if self._has_open_invite:
             self._core.events.append(ReinviteRejected(self.id, 491, "Request Pending"))
             return
-        peer = self._core.destination(self._dialog.next_hop, self._dialog.peer)
-        request = self._dialog.request("INVITE", self._core.via())
-        self._core.describe(request, body, peer, request.uri)
-        supported = self._core.capabilities.supported(without=OPTION_TAG)  # the session is there
-        request.headers.set("Supported", supported)
-        self._reinvite = request
-        self._core.layer.send_request(request, peer, self, now)
+        self._reinvite = self._send_offer(self._dialog, "INVITE", body, now)
 
     def acknowledge(self, body: bytes, now: float) -> None:
         """ACK the 2xx that brought us an offer, with our answer; nothing if none waits."""
         invite, self._unacknowledged = self._unacknowledged, None
         if invite is not None and self._dialog is not None and not self.is_over:
+            self._described = body or self._described
             self._acknowledge(self._dialog, invite, body, now)
 
     def answer(self, body: bytes, headers: Headers, now: float) -> None:
         """Accept the INVITE or re-INVITE that waits for an answer; nothing if none waits."""
         if self._incoming is not None and not self._incoming.is_answered:
-            self._incoming.accept(body, now, headers)
+            self._described = body or self._described
+            said = self._session.accept(self._incoming.request, now)
+            self._core.layer.arm(self._session)
+            said.override(headers)
+            self._incoming.accept(body, now, said)
 
     def reject(self, status: int, reason: str, headers: Headers, now: float) -> None:
         """Refuse the re-INVITE that waits for an answer; nothing if none waits."""
@@ -149,6 +156,8 @@ class Leg:
         """Take a response to a request of this leg."""
         if request.method == "BYE" and response.status >= 200:
             self._on_bye_done(request)
+        elif request is self._refreshing:
+            self._on_refreshed(request, response, now)
         elif request.method == "INVITE":
             self._on_reinvite_response(request, response, now)
 
@@ -156,6 +165,9 @@ class Leg:
         """A request of this leg was never answered."""
         if request.method == "BYE":
             self._on_bye_done(request)
+        elif request is self._refreshing:
+            self._refreshing = None
+            self._on_expiry(now)
         elif request.method == "INVITE" and request is self._reinvite:
             self._reinvite = None
             self._core.events.append(ReinviteRejected(self.id, 408, "Request Timeout"))
@@ -163,8 +175,10 @@ class Leg:
     @property
     def _has_open_invite(self) -> bool:
         incoming = self._incoming
-        return self._reinvite is not None or (
-            incoming is not None and (not incoming.is_answered or incoming.awaits_ack)
+        return (
+            self._reinvite is not None
+            or self._refreshing is not None
+            or (incoming is not None and (not incoming.is_answered or incoming.awaits_ack))
         )
 
     def _on_bye(self, request: Request, machine: ServerMachine, now: float) -> None:
@@ -197,7 +211,8 @@ class Leg:
             self._incoming = update
             self._core.events.append(Reinvited(self.id, request.body, request))
         else:
-            update.accept(b"", now)
+            update.accept(b"", now, self._session.accept(request, now))
+            self._core.layer.arm(self._session)
 
     def _on_prack(self, request: Request, machine: ServerMachine, now: float) -> None:
         """RFC 3262 §3: for no response that waits for it."""
@@ -208,7 +223,7 @@ class Leg:
 
         Before the call is answered there is no session yet that could be changed.
         """
-        if self._reinvite is not None:
+        if self._reinvite is not None or self._refreshing is not None:
             self._respond(request, machine, 491, now)
         elif self._has_open_invite or self.confirmed is None:
             self._respond(request, machine, 500, now, Headers([("Retry-After", "1")]))
@@ -218,7 +233,47 @@ class Leg:
 
     def _on_no_ack(self, now: float) -> None:
         """§13.3.1.4: a 2xx that nobody acknowledges ends the session with a BYE."""
-        self._core.events.append(TimedOut(self.id, "ack"))
+        self._lose("ack", now)
+
+    def _on_expiry(self, now: float) -> None:
+        """RFC 4028 §10: nobody refreshed the session in time."""
+        if not self.is_over and not self._is_ending:
+            self._lose("refresh", now)
+
+    def _refresh(self, now: float) -> None:
+        """RFC 4028 §7.4: an UPDATE where the far side takes it, else what it knows once more."""
+        if self._dialog is None or self._is_ending or self.is_over:
+            return
+        if self._has_open_invite:
+            self._session.postpone(RETRY_SECONDS, now)
+        elif self._takes_update:
+            self._refreshing = self._send_offer(self._dialog, "UPDATE", b"", now)
+        elif self._described:
+            self._refreshing = self._send_offer(self._dialog, "INVITE", self._described, now)
+
+    def _on_refreshed(self, request: Request, response: Response, now: float) -> None:
+        if response.status < 200 or self._dialog is None:
+            return
+        self._refreshing = None
+        if response.status < 300:
+            self._dialog.refresh_target(response)
+            self._session.take(response, now)
+            if request.method == "INVITE":
+                self._repeat_ack(self._dialog, request, now)
+        elif response.status in (408, 481):
+            self._on_expiry(now)
+        elif response.status == 491:
+            self._session.postpone(self._glare_seconds, now)
+        self._core.layer.arm(self._session)
+
+    @property
+    def _glare_seconds(self) -> float:
+        """§14.1: how long to wait after 491, less than who began the dialog: up to 2 s."""
+        return 1.0
+
+    def _lose(self, missing: str, now: float) -> None:
+        self._core.events.append(TimedOut(self.id, missing))
+        self._session.stop()
         if self._dialog is not None and not self._is_ending:
             self._is_ending = True
             self._send_in(self._dialog, "BYE", now)
@@ -228,6 +283,9 @@ class Leg:
             return
         if response.status < 300:
             self._dialog.refresh_target(response)
+            self._described = request.body or self._described
+            self._session.take(response, now)
+            self._core.layer.arm(self._session)
             if request.body or request is not self._reinvite:
                 self._repeat_ack(self._dialog, request, now)
             else:
@@ -259,6 +317,17 @@ class Leg:
         """ACK a 2xx, unless it is one whose offer still waits for the owner's answer."""
         if invite is not self._unacknowledged:
             self._acknowledge(dialog, invite, b"", now)
+
+    def _send_offer(self, dialog: Dialog, method: str, body: bytes, now: float) -> Request:
+        """Send an INVITE or UPDATE inside the dialog."""
+        peer = self._core.destination(dialog.next_hop, dialog.peer)
+        request = dialog.request(method, self._core.via())
+        self._core.describe(request, body, peer, request.uri)
+        supported = self._core.capabilities.supported(without=OPTION_TAG)  # the session is there
+        request.headers.set("Supported", supported)
+        request.headers.override(self._session.fields())
+        self._core.layer.send_request(request, peer, self, now)
+        return request
 
     def _send_in(
         self, dialog: Dialog, method: str, now: float, headers: Headers = _NOTHING
@@ -296,6 +365,7 @@ class Leg:
 
     def _finish(self) -> None:
         self.is_over = True
+        self._session.stop()
         if self._incoming is not None:
             self._incoming.stop()
         self._core.forget(self)

@@ -23,6 +23,7 @@ class ServerLeg(Leg):
         super().__init__(core, LegId(core.tokens()))
         tag = core.tokens()
         self._is_initial = True
+        self._takes_update = "UPDATE" in request.headers.values("Allow")
         self._initial = ServerInvite(core, request, machine, tag, self._on_no_ack)
         self._dialog = Dialog.for_server(request, tag, source)
         self._incoming = self._initial

@@ -62,6 +62,8 @@ facts_lost = meter().create_counter("onrecord_facts_lost", description="facts no
 _GLARE_SECONDS = 2.0
 """RFC 3261 §14.1: the longest wait of the side that did not begin the dialog."""
 
+RETRY_SECONDS = 5.0
+"""How long a retrieved call waits before it asks again for the permit that it did not get."""
 _SESSION_BITS = 62
 """The o-line's session id is a number that must fit a signed 64-bit integer at every peer."""
 
@@ -304,6 +306,9 @@ class Switchboard:
                     random.uniform(0, _GLARE_SECONDS),  # noqa: S311 - spreads, protects nothing
                     self.happen, running, on.ReofferDue(),
                 )  # fmt: skip
+            case do.RetryLater():
+                loop = asyncio.get_running_loop()
+                loop.call_later(RETRY_SECONDS, self.happen, running, on.RetryDue())
             case do.ResumeOutcome(reason):
                 running.resolve_resuming(reason)
             case do.Finish():

@@ -100,6 +100,11 @@ class WatchRinging:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Say `RetryDue` after a while: a retrieved call waits for what could not be reached."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenMedia:
     """Reserve media addresses: `MediaOpened` or `Failed` follows."""
 
@@ -213,6 +218,7 @@ Effect = (
     | Reoffer
     | HangUp
     | WatchRinging
+    | RetryLater
     | OpenMedia
     | OpenStreams
     | ReofferLater

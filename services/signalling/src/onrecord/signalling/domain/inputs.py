@@ -209,6 +209,11 @@ class ResumeAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryDue:
+    """The time of `RetryLater` has come."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangUpAsked:
     """Somebody asks to end the call: an `operator`, or the `shutdown` of this worker."""
 
@@ -244,5 +249,6 @@ Input = (
     | Objected
     | PauseAsked
     | ResumeAsked
+    | RetryDue
     | HangUpAsked
 )

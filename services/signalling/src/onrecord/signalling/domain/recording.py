@@ -35,6 +35,7 @@ class Recording:
         self._permits_asked = 0
         self._is_held = False
         self._is_paused = False
+        self._goes_on_by_itself = False
 
     def begin(self) -> None:
         """The parties are connected: have both told, unless one objected meanwhile."""
@@ -67,8 +68,10 @@ class Recording:
                 self._is_paused = True
                 self._pause(cause, role, actor)
             case on.ResumeAsked(), Phase.PAUSED:
-                self._is_paused = False
+                self._is_paused = self._goes_on_by_itself = False
                 self._go_on()
+            case on.RetryDue(), Phase.PAUSED if self._goes_on_by_itself:
+                self._go_on_by_itself()
             case on.ResumeAsked(), _:
                 self._do(do.ResumeOutcome("not_paused"))
 
@@ -92,8 +95,7 @@ class Recording:
     def retrieve(self) -> None:
         """The parties talk again; a pause that somebody asked for stays."""
         self._is_held = False
-        if self.phase is Phase.PAUSED and not self._is_paused:
-            self._go_on()
+        self._go_on_by_itself()
 
     def end(self) -> None:
         """The call is over."""
@@ -116,6 +118,12 @@ class Recording:
         else:
             self._ask_permit()
 
+    def _go_on_by_itself(self) -> None:
+        """After a hold, as long as nobody asked for a pause."""
+        if self.phase is Phase.PAUSED and not self._is_paused and not self._is_held:
+            self._goes_on_by_itself = True
+            self._ask_permit()
+
     def _ask_permit(self) -> None:
         self.phase = Phase.PERMITTING
         self._do(do.RequestPermit(self._permits_asked, self._relied_on))
@@ -126,6 +134,8 @@ class Recording:
         if self._is_resuming:
             self._end_resuming(outage)
             self.phase = Phase.PAUSED
+            if self._goes_on_by_itself and outage != "permit_refused":
+                self._do(do.RetryLater())
             return
         self.gate = outage
         if self._leave_unrecorded("recording_refused"):
