@@ -50,7 +50,7 @@ lock: $(VENV)/.ready  ## resolve all locks anew
 	$(COMPILE) --group dev --group embedded pyproject.toml $(MEMBER_FILES) -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock --group bench pyproject.toml -o requirements-bench.lock
 clean:  ## remove .venv and the embedded stack's data
-	rm -rf $(VENV) .onrecord
+	rm -rf $(VENV) .onrecord onrecord-demo.wav
 
 .PHONY: help
 help:  ## this list

@@ -67,6 +67,27 @@ async def test_after_a_stop_nothing_is_left_and_the_next_start_is_clean(
         await until(lambda: {first, second} <= recorded_calls(data), WAIT_SECONDS)
 
 
+async def test_nothing_that_a_stack_keeps_is_for_other_users(tmp_path: Path) -> None:
+    """Audio, log, keys and spans of a call are their owner's alone, whatever the umask."""
+    data = tmp_path / "data"
+    earlier = os.umask(0o022)
+    try:
+        with running_stack(data) as stack:
+            await one_call(stack)
+            made = [*data.glob("*/**/*"), data / "mover.sock"]
+            modes = {path: path.lstat().st_mode & 0o077 for path in made}
+    finally:
+        os.umask(earlier)
+    assert {path.relative_to(data).parts[0] for path in made} >= {"objects", "mongo", "spans"}
+    assert not {path: oct(mode) for path, mode in modes.items() if mode and not _hidden(path, data)}
+
+
+def _hidden(path: Path, data: Path) -> bool:
+    """Whether a folder above it keeps others out."""
+    above = [folder for folder in path.parents if data in folder.parents]
+    return any(not folder.stat().st_mode & 0o077 for folder in above)
+
+
 async def test_two_stacks_side_by_side(tmp_path: Path) -> None:
     """Each has its own ports and folder; a call through one is not seen in the other."""
     with running_stack(tmp_path / "one") as one, running_stack(tmp_path / "two") as two:

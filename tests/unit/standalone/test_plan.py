@@ -142,6 +142,42 @@ def test_keys_are_made_once_and_private(folder: DataFolder) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_what_a_stack_keeps_is_private(tmp_path: Path) -> None:
+    """Each folder is its owner's alone; one that was there already keeps the mode it had."""
+    tmp_path.chmod(0o755)
+    folder = DataFolder.at(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert {stat.S_IMODE(part.stat().st_mode) for part in tmp_path.iterdir()} == {0o700}
+    new = DataFolder.at(tmp_path / "new")
+    assert stat.S_IMODE(new.root.stat().st_mode) == 0o700
+    assert folder.root == tmp_path
+
+
+def test_what_cannot_be_a_data_folder_is_a_wrong_request(tmp_path: Path) -> None:
+    """A file in its place, or a place where nothing can be made: one line that says so."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadRequest, match="is a file"):
+        DataFolder.at(tmp_path / "file")
+    with pytest.raises(BadRequest, match="/proc/onrecord cannot be the data folder"):
+        DataFolder.at(Path("/proc/onrecord"))
+
+
+def test_the_first_port_is_tried_first_and_a_taken_one_is_named() -> None:
+    """So SIP keeps its port; the reason is told where the user chose one."""
+    number = ports.reserve(socket.SOCK_DGRAM)
+    number.release()
+    held = ports.reserve(socket.SOCK_DGRAM, first=number.number)
+    assert held.number == number.number
+    with pytest.raises(StartFailed, match="is in use"):
+        ports.reserve_given(socket.SOCK_DGRAM, "127.0.0.1", held.number)
+    other = ports.reserve(socket.SOCK_DGRAM, first=held.number)
+    assert other.number != held.number
+    held.release()
+    other.release()
+    with pytest.raises(StartFailed, match="is not an address of this machine"):
+        ports.reserve_given(socket.SOCK_DGRAM, "192.0.2.1", 5060)
+
+
 def test_a_reserved_port_is_not_given_twice() -> None:
     """While it is held, the same number can be bound by its server but not reserved again."""
     held = ports.reserve(socket.SOCK_STREAM)
@@ -183,7 +219,12 @@ def test_endpoints_are_flat_text(folder: DataFolder, addresses: Addresses) -> No
     }
     assert found["mongo"].startswith("127.0.0.1:")
     assert "/" not in found["mongo"]
+    lock = FolderLock(folder)
     assert read_endpoints(folder.root) == written
+    # A supervisor that was killed leaves the file behind, but not its lock.
+    lock.release()
+    with pytest.raises(NotRunning, match="no stack runs"):
+        read_endpoints(folder.root)
 
 
 def test_without_endpoints_no_stack_runs(tmp_path: Path) -> None:

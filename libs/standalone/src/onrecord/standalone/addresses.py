@@ -14,6 +14,8 @@ from onrecord.standalone.folder import DataFolder
 from onrecord.standalone.ports import ReservedPort
 
 LOOPBACK = "127.0.0.1"
+SIP_PORT = 5060
+"""Where phones look for SIP (RFC 3261 §19.1.2): taken if it is free, so that it stays the same."""
 SERVICES = ("signalling", "media-recorder", "announcement", "consent-ledger", "retrieval")
 
 
@@ -95,8 +97,11 @@ def _hold_sip(chosen: Addresses, host: str, number: int) -> tuple[tuple[str, int
     if host in ("", "0.0.0.0", "::"):
         raise BadRequest("--sip needs the address that others send to, such as 192.0.2.10:5060")
     found = []
-    for kind, given in ((socket.SOCK_DGRAM, number), (socket.SOCK_STREAM, number + 1)):
-        port = ports.reserve_given(kind, host, given) if number else ports.reserve(kind, host)
+    for kind, offset in ((socket.SOCK_DGRAM, 0), (socket.SOCK_STREAM, 1)):
+        if number:
+            port = ports.reserve_given(kind, host, number + offset)
+        else:
+            port = ports.reserve(kind, host, first=SIP_PORT + offset)
         chosen.reserved.append(port)
         found.append(port.number)
     return (host, found[0]), found[1]

@@ -25,7 +25,9 @@ from onrecord.standalone.checks.reader import Places, log_head, observe
 from onrecord.standalone.dialogue import awaited
 from onrecord.standalone.doors import Listener, RetrievalDoor, retrieval
 from onrecord.standalone.errors import Refused
+from onrecord.standalone.folder import DataFolder
 from onrecord.standalone.follow import CallFollower, following
+from onrecord.standalone.output import private_file
 from onrecord.standalone.present import Printer
 from onrecord.standalone.routes import routes_text
 from onrecord.standalone.stack import Stack, StackOptions
@@ -38,6 +40,8 @@ LISTENER = Listener(person="demo-listener", purpose="quality")
 VERDICT_SECONDS = 60.0
 INDEX_SECONDS = 30.0
 SEARCHED = 50
+WAV = Path("onrecord-demo.wav")
+"""Where the recording of a demo without a folder of its own is put, each time anew."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ async def run(data: Path | None, *, keep: bool, printer: Printer) -> bool:
     is_temporary = data is None and not keep
     try:
         # The recording outlives a temporary folder, so that it can be listened to.
-        outcome = await _run(folder, folder.parent if is_temporary else folder, printer)
+        outcome = await _run(folder, WAV if is_temporary else folder / WAV.name, printer)
     finally:
         if is_temporary:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -80,24 +84,23 @@ async def run(data: Path | None, *, keep: bool, printer: Printer) -> bool:
     return outcome.holds
 
 
-async def _run(folder: Path, wavs: Path, printer: Printer) -> Outcome:
+async def _run(folder: Path, wav: Path, printer: Printer) -> Outcome:
     async with Softphone(user="agent", codecs=(dialogue.CODEC,)) as agent:
         options = StackOptions(folder, await asyncio.to_thread(_write_routes, folder, agent))
         began = time.monotonic()
         printer.progress("starting five services, the media mover and the embedded servers")
         async with Stack(options, printer.progress) as stack:
             printer.progress(f"up after {time.monotonic() - began:.1f} s; placing a call")
-            return await _demonstrate(stack, agent, wavs, printer)
+            return await _demonstrate(stack, agent, wav, printer)
 
 
 def _write_routes(folder: Path, agent: Softphone) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "demo-routes.toml"
+    path = DataFolder.at(folder).root / "demo-routes.toml"
     path.write_text(routes_text("{}:{}".format(*agent.address)), encoding="utf-8")
     return path
 
 
-async def _demonstrate(stack: Stack, agent: Softphone, wavs: Path, printer: Printer) -> Outcome:
+async def _demonstrate(stack: Stack, agent: Softphone, wav: Path, printer: Printer) -> Outcome:
     timeline = _Timeline(printer)
     async with (
         following(stack.endpoints["kafka"], timeline.tell) as follower,
@@ -109,9 +112,9 @@ async def _demonstrate(stack: Stack, agent: Softphone, wavs: Path, printer: Prin
         release = await _listen(door, recorded)
         seen = await _observe(stack, recorded, phones, PRIVATE, release)
         findings = run_checks(seen, ANY_CALL | RECORDED_CALL)
-        wav = wavs / f"{recorded}.wav"
         if release is not None:
-            await asyncio.to_thread(wav.write_bytes, release.wav)
+            with private_file(wav) as file:
+                file.write(release.wav)
         _tell(seen, findings, wav, printer)
 
         printer.line("")

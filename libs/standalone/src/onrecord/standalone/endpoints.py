@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onrecord.standalone.errors import NotRunning
-from onrecord.standalone.folder import DataFolder
+from onrecord.standalone.folder import DataFolder, is_in_use
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,12 @@ class Endpoints:
 
 def read_endpoints(folder: Path) -> Endpoints:
     """Where the stack on this data folder can be reached; raises `NotRunning` if none runs."""
-    path = DataFolder(folder.expanduser().absolute()).endpoints
+    place = DataFolder(folder.expanduser().absolute())
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(place.endpoints.read_text(encoding="utf-8"))
+        if not is_in_use(place):
+            # Its supervisor was killed: the file is left over.
+            raise FileNotFoundError(place.endpoints)
     except (OSError, ValueError):
         raise NotRunning(
             f"no stack runs on {folder}: start one with `onrecord up --data {folder}`"

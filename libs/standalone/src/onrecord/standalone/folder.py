@@ -8,7 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from onrecord.standalone.errors import FolderInUse
+from onrecord.standalone.errors import BadRequest, FolderInUse
+
+PRIVATE = 0o700
+"""The mode of a folder that only its owner may look into."""
 
 LEFTOVER_SECONDS = 5.0
 """How long a start waits for the processes of a crashed stack to be gone."""
@@ -22,11 +25,25 @@ class DataFolder:
 
     @classmethod
     def at(cls, path: Path) -> DataFolder:
-        """The folder at `path`, made with the folders that every stack needs."""
+        """The folder at `path`, made with the folders of a stack, each for its owner alone.
+
+        A folder that is there already keeps its own mode. Raises `BadRequest` when it cannot be.
+        """
         folder = cls(path.expanduser().absolute())
-        for part in (folder.root, folder.logs, folder.keys):
-            part.mkdir(parents=True, exist_ok=True)
-        folder.keys.chmod(0o700)
+        parts = (folder.logs, folder.keys, folder.objects, folder.spool, folder.spans, folder.mongo)
+        try:
+            folder.root.mkdir(PRIVATE, parents=True, exist_ok=True)
+            for part in (*parts, folder.root / "services"):
+                part.mkdir(exist_ok=True)
+                part.chmod(PRIVATE)
+        except FileExistsError as error:
+            raise BadRequest(
+                f"{path} cannot be the data folder: {error.filename} is a file"
+            ) from None
+        except OSError as error:
+            raise BadRequest(
+                f"{path} cannot be the data folder: {error.filename}: {error.strerror}"
+            ) from None
         return folder
 
     @property
@@ -101,7 +118,12 @@ class FolderLock:
     def __init__(self, folder: DataFolder) -> None:
         """Take the lock; blocks at most `LEFTOVER_SECONDS`."""
         self._path = folder.root / "lock"
-        self.fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self.fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise BadRequest(
+                f"{folder.root} cannot be the data folder: {self._path.name}: {error.strerror}"
+            ) from None
         try:
             self._take(time.monotonic() + LEFTOVER_SECONDS)
         except BaseException:
@@ -138,3 +160,15 @@ def _alive(pid: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def is_in_use(folder: DataFolder) -> bool:
+    """Whether a stack holds the folder: its supervisor, or a process that outlives it a moment."""
+    try:
+        with (folder.root / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
