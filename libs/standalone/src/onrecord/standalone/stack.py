@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from onrecord.announcement.adapters.catalogue import PromptFault, load_prompts
+from onrecord.announcement.settings import SHIPPED_PROMPTS
+from onrecord.platform.clock import utc_now
 from onrecord.standalone.addresses import (
     Addresses,
     External,
@@ -22,7 +25,7 @@ from onrecord.standalone.folder import DataFolder, FolderLock
 from onrecord.standalone.keys import ensure_keys
 from onrecord.standalone.plan import MOVER_SOCKET, StackPlan
 from onrecord.standalone.process import Report
-from onrecord.standalone.routes import ensure_routes
+from onrecord.standalone.routes import ensure_routes, read_routes, unrecordable
 from onrecord.standalone.supervisor import Supervisor
 
 
@@ -48,6 +51,7 @@ class Stack:
         self._options = options
         self._report = report
         self.folder = DataFolder.at(options.data)
+        self.routes = options.routes.absolute() if options.routes else self.folder.routes
         self._lock: FolderLock | None = None
         self._addresses: Addresses | None = None
         self._supervisor: Supervisor | None = None
@@ -111,11 +115,7 @@ class Stack:
     def _compose(self, lock: FolderLock) -> Supervisor:
         options = self._options
         external = External.from_environment(options.environment)
-        routes = options.routes.absolute() if options.routes else self.folder.routes
-        if options.routes is None:
-            ensure_routes(routes)
-        elif not routes.is_file():
-            raise BadRequest(f"there is no routes file {routes}")
+        self._read_routes()
         self._addresses = choose_addresses(self.folder, external, options.sip)
         stack = StackPlan(
             self.folder,
@@ -123,13 +123,28 @@ class Stack:
             external,
             ensure_keys(self.folder),
             ensure_certificates(self.folder, self._addresses.sip[0], datetime.now(UTC)),
-            routes,
+            self.routes,
             options.environment,
             inherited=(lock.fd,),
         )
         # A left-over socket file would look like a mover that is up.
         (self.folder.root / MOVER_SOCKET).unlink(missing_ok=True)
         return Supervisor(stack.processes(), self._report, self._write_endpoints)
+
+    def _read_routes(self) -> None:
+        """Read the routes as signalling will, so that a mistake is told at once and alone."""
+        if self._options.routes is None:
+            ensure_routes(self.routes)
+        elif not self.routes.is_file():
+            raise BadRequest(f"there is no routes file {self.routes}")
+        routes = read_routes(self.routes)
+        folder = self._options.environment.get("ONRECORD_PROMPTS") or SHIPPED_PROMPTS
+        try:
+            prompts = load_prompts(Path(folder))
+        except PromptFault as error:
+            raise BadRequest(str(error)) from None
+        for reason in unrecordable(routes, prompts, utc_now().date()):
+            self._report(f"no call can be recorded by {self.routes}: {reason}")
 
     def _write_endpoints(self) -> None:
         if self._ready:

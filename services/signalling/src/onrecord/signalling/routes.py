@@ -162,13 +162,15 @@ class _Reader:
         self._file = file
 
     def routes(self, document: Mapping[str, Any]) -> Routes:
+        # First, because without its header its keys are unknown ones of the whole file.
+        peers = self._table(document, "peers")
         self._known("", document, {"peers", "route", "emergency", "siprec"})
         tables = document.get("route")
         if not isinstance(tables, list) or not tables:
             raise self._fault("route", "write at least one [[route]]")
         return Routes(
-            peers=self._peers(self._table(document, "peers")),
-            routes=tuple(self._route(f"route[{n}]", table) for n, table in enumerate(tables)),
+            peers=self._peers(peers),
+            routes=tuple(self._route(f"route {n}", table) for n, table in enumerate(tables, 1)),
             emergency=self._emergency(self._table(document, "emergency")),
             sessions=self._sessions(self._table(document, "siprec"))
             if "siprec" in document
@@ -226,7 +228,7 @@ class _Reader:
             language=self._text("siprec.language", table.get("language", "en-GB")),
             business_unit=self._text("siprec.business_unit", unit),
             notices=tuple(
-                self._notice(f"siprec.notice[{n}]", notice) for n, notice in enumerate(notices)
+                self._notice(f"siprec.notice {n}", notice) for n, notice in enumerate(notices, 1)
             ),
         )
 
@@ -283,7 +285,7 @@ class _Reader:
     def _table(self, document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         table = document.get(key)
         if not isinstance(table, dict):
-            raise self._fault(key, f"write a table [{key}]")
+            raise self._fault(key, f"there is no [{key}]")
         return table
 
     def _known(self, key: str, table: Mapping[str, Any], known: set[str]) -> None:
@@ -293,6 +295,10 @@ class _Reader:
                 raise self._fault(place, f"unknown key; known are {', '.join(sorted(known))}")
 
     def _text(self, key: str, value: object) -> str:
+        if value is None:
+            raise self._fault(key, "is missing")
+        if isinstance(value, int | float):
+            raise self._fault(key, f'write it in quotes: "{value}"')
         if not isinstance(value, str) or len(value) > 64:
             raise self._fault(key, "write a text of at most 64 characters in quotes")
         return value
