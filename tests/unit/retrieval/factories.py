@@ -56,13 +56,21 @@ def a_recorded_call(
     rows = [a_unit_row(call, "caller")] if rows is None else rows
     told = {"purposes": ["quality", "training"], "grade": "B"}
     facts: list[tuple[str, dict[str, Any]]] = [
-        ("call.started", {"direction": "inbound", "line": "main", "business_unit": "default"}),
+        (
+            "call.started",
+            {
+                "direction": "inbound",
+                "kind": "recorded",
+                "line": "main",
+                "business_unit": "default",
+            },
+        ),
         ("policy.decided", {"pack": "uk"}),
         ("call.answered", {"legs": []}),
         ("notice.given", {"party": "caller", **told}),
         ("notice.given", {"party": "agent", **told}),
         ("recording.started", {"permit_id": f"{call}:p0"}),
-        ("call.ended", {"cause": "caller_hung_up"}),
+        ("call.ended", {"cause": "caller_hung_up", "sip_code": 200}),
         ("recording.stored", {"units": rows, "final": True}),
         (
             "call.verdict",

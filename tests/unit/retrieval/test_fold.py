@@ -74,6 +74,9 @@ def test_a_recorded_call_folds_to_what_a_supervisor_searches_by() -> None:
         started_at=moment(0),
         answered_at=moment(2),
         ended_at=moment(6),
+        end_cause="caller_hung_up",
+        sip_code=200,
+        kind="recorded",
         direction="inbound",
         line="main",
         business_unit="default",
@@ -82,7 +85,17 @@ def test_a_recorded_call_folds_to_what_a_supervisor_searches_by() -> None:
         weakest_grade="B",
     )
     assert call.longest_kept_seconds == 57.0
+    assert not call.was_never_answered
     assert [fact.seq for fact in timeline] == list(range(9))
+
+
+def test_what_we_played_is_no_voice_that_was_kept() -> None:
+    """A call in which nobody sent audio has its notices in the recording, and no more."""
+    verdict = an_entry("c1", 0, "call.verdict", verdict="recorded", kept_seconds={})
+    verdict.fields["kept_seconds"] = {"service-caller": 5.1, "service-agent": 5.1}
+    call, _ = fold_all([verdict])
+    assert call.longest_kept_seconds == 0.0
+    assert call.kept_seconds
 
 
 def test_the_timeline_shows_open_fields_and_names_sealed_ones() -> None:

@@ -134,6 +134,13 @@ async def test_a_call_that_is_not_known_is_not_found() -> None:
     assert archive.journal == []
 
 
+async def test_a_call_that_nobody_answered_says_so() -> None:
+    """It has no verdict, and never will."""
+    ended = an_entry("c1", 0, "call.ended", cause="rejected", answered=False, sip_code=486)
+    with pytest.raises(Refused, match=r"never answered \(486\)"):
+        await listen(Archive(entries=[ended]))
+
+
 async def test_a_call_of_which_nothing_is_kept_names_its_verdict() -> None:
     """Whoever asks learns why there is nothing to hear."""
     verdict = an_entry("c1", 0, "call.verdict", verdict="failed", causes=["permit_refused"])

@@ -26,6 +26,7 @@ def projection_of(seen: Observed) -> dict[str, Any]:
         "last_seq": len(facts) - 1,
         "started_at": times["call.started"],
         "ended_at": times["call.ended"],
+        "kind": "recorded",
         "verdict": verdict["verdict"],
         "causes": list(verdict.get("causes", [])),
         "rule": "",

@@ -15,6 +15,7 @@ from onrecord.standalone import verify as verification
 from onrecord.standalone.doors import Listener, entries_of, retrieval
 from onrecord.standalone.errors import BadRequest, StandaloneError
 from onrecord.standalone.folder import DataFolder
+from onrecord.standalone.output import private_file
 from onrecord.standalone.present import Printer
 from onrecord.standalone.stack import StackOptions
 from onrecord.standalone.trace import read_spans, traces_of
@@ -26,6 +27,8 @@ EXIT_CODES = (
 )
 
 INTERRUPTED = 130
+WAV_HEADER_OCTETS = 44
+WAV_OCTETS_PER_SECOND = 8000 * 2 * 2
 
 app = typer.Typer(
     help="Open, lawful call recording for contact centres: the whole product on one machine.",
@@ -37,7 +40,7 @@ app = typer.Typer(
 
 Data = Annotated[Path, typer.Option(help="The folder that holds everything of a stack.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")]
-CallId = Annotated[str, typer.Argument(help="The call's id, as `onrecord calls` shows it.")]
+CallId = Annotated[str, typer.Argument(help="The call's id, its beginning, or `last`.")]
 Purpose = Annotated[
     str,
     typer.Option(
@@ -60,7 +63,10 @@ def up(
         Path | None, typer.Option(help="The routes file; DIR/routes.toml, made if absent.")
     ] = None,
     sip: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to take SIP; a free loopback port.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT", help="Where to take SIP; 127.0.0.1:5060, or a free port."
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -97,15 +103,25 @@ def calls(
 
 
 @app.command(epilog=EXIT_CODES)
-def show(call: CallId, *, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Show one call with every fact that was entered about it."""
+def show(
+    call: CallId,
+    *,
+    in_full: Annotated[
+        bool, typer.Option("--all", help="Every field, with ids and hashes.")
+    ] = False,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Show one call with every fact that was entered about it, and who listened to it."""
 
     async def work() -> None:
         async with retrieval(data) as door:
-            found = await door.get(call)
-        timeline = [present.timeline_document(entry) for entry in found.timeline]
-        printer.document({**present.call_document(found.call), "timeline": timeline})
-        rows = [present.timeline_row(entry) for entry in found.timeline]
+            found = (await door.get(await door.id_of(call))).call
+        entries = await entries_of(data, found.call_id)
+        timeline = [present.timeline_document(entry) for entry in entries]
+        printer.document({**present.call_document(found), "timeline": timeline})
+        printer.line(present.call_line(found))
+        rows = [present.timeline_row(entry, in_full=in_full) for entry in entries]
         printer.table(present.TIMELINE_COLUMNS, rows)
 
     printer = Printer(as_json=as_json)
@@ -129,11 +145,17 @@ def play(
 
     async def work() -> None:
         async with retrieval(data) as door:
-            pieces = [piece async for piece in door.audio(call, Listener(person, purpose))]
-        wav = b"".join(pieces)
-        await asyncio.to_thread(output.write_bytes, wav)
-        printer.document({"call": call, "wav": str(output), "octets": len(wav)})
-        printer.line(f"{output}: {len(wav)} octets")
+            found = await door.id_of(call)
+            # Before the release is entered: what cannot be written is not asked for.
+            with private_file(output) as file:
+                octets = 0
+                async for piece in door.audio(found, Listener(person, purpose)):
+                    octets += file.write(piece)
+        seconds = max(0, octets - WAV_HEADER_OCTETS) / WAV_OCTETS_PER_SECOND
+        printer.document(
+            {"call": found, "wav": str(output), "octets": octets, "seconds": round(seconds, 3)}
+        )
+        printer.line(f"{output}: {seconds:.1f} s; entered: {person} listened for {purpose}")
 
     printer = Printer(as_json=as_json)
     _run(work(), printer)
@@ -148,14 +170,16 @@ def trace(call: CallId, *, data: Data = DEFAULT_DATA, as_json: AsJson = False) -
     """
 
     async def work() -> None:
-        entries = await entries_of(data, call)
+        async with retrieval(data) as door:
+            found = await door.id_of(call)
+        entries = await entries_of(data, found)
         if not entries:
-            raise BadRequest(f"the ledger has no call {call}: `onrecord calls` lists them")
+            raise BadRequest(f"the ledger has no call {found}: `onrecord calls` lists them")
         folder = DataFolder(data.absolute()).spans
         traces = traces_of(entries, await asyncio.to_thread(read_spans, folder))
         if not traces:
-            raise BadRequest(f"{folder} has no span of call {call}: it is too old or too new")
-        printer.document({"call": call, "traces": list(map(present.trace_document, traces))})
+            raise BadRequest(f"{folder} has no span of call {found}: it is too old or too new")
+        printer.document({"call": found, "traces": list(map(present.trace_document, traces))})
         for line in (line for trace in traces for line in present.trace_lines(trace)):
             printer.line(line)
 
@@ -166,7 +190,8 @@ def trace(call: CallId, *, data: Data = DEFAULT_DATA, as_json: AsJson = False) -
 @app.command(epilog=EXIT_CODES)
 def verify(
     call: Annotated[
-        str | None, typer.Argument(help="The call's id; all calls.", show_default=False)
+        str | None,
+        typer.Argument(help="The call's id, its beginning, or `last`; all.", show_default=False),
     ] = None,
     *,
     data: Data = DEFAULT_DATA,

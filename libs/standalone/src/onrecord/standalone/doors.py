@@ -19,9 +19,13 @@ from onrecord.platform.grpc import channel
 from onrecord.platform.settings import ServiceSettings
 from onrecord.standalone.endpoints import read_endpoints
 from onrecord.standalone.errors import BadRequest, NotRunning, Refused, StandaloneError
+from onrecord.standalone.folder import DataFolder
+from onrecord.standalone.naming import call_named, is_whole
 
 REPLY_SECONDS = 10.0
 AUDIO_SECONDS = 300.0
+SEARCHED = 500
+"""Calls among which one is looked for by the beginning of its id: as many as a page may have."""
 _GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
@@ -37,19 +41,27 @@ class Listener:
 class RetrievalDoor:
     """The calls of a stack. Every method raises a `StandaloneError` that says what to do."""
 
-    def __init__(self, stub: rpc.RetrievalAsyncStub) -> None:
+    def __init__(self, stub: rpc.RetrievalAsyncStub, log: Path) -> None:
+        """`log` is where retrieval writes what troubles it."""
         self._stub = stub
+        self._log = log
+
+    async def id_of(self, reference: str) -> str:
+        """The id of the call that a person names. Ids rise with time: the newest are enough."""
+        if is_whole(reference):
+            return reference
+        return call_named(reference, [call.call_id for call in await self.search("", SEARCHED)])
 
     async def search(self, verdict: str, limit: int) -> list[pb.CallSummary]:
         """The newest calls, at most `limit`, of one verdict or of all."""
-        with _in_words():
+        with _in_words(self._log):
             request = pb.SearchRequest(verdict=verdict, page_size=limit)
             reply = await self._stub.Search(request, timeout=REPLY_SECONDS)
         return list(reply.calls)
 
     async def get(self, call: str) -> pb.GetResponse:
         """One call with its timeline."""
-        with _in_words():
+        with _in_words(self._log):
             request = pb.GetRequest(call_id=call)
             reply: pb.GetResponse = await self._stub.Get(request, timeout=REPLY_SECONDS)
         return reply
@@ -63,7 +75,7 @@ class RetrievalDoor:
             role=listener.role,
             request_id=secrets.token_hex(16),
         )
-        with _in_words():
+        with _in_words(self._log):
             async for piece in self._stub.StreamAudio(request, timeout=AUDIO_SECONDS):
                 yield piece.data
 
@@ -73,7 +85,7 @@ async def retrieval(data: Path) -> AsyncIterator[RetrievalDoor]:
     """The door of the stack that runs on this data folder. Raises `NotRunning` without one."""
     address = read_endpoints(data)["grpc.retrieval"]
     async with channel(address, ServiceSettings()) as opened:
-        yield RetrievalDoor(rpc.RetrievalStub(opened))
+        yield RetrievalDoor(rpc.RetrievalStub(opened), _log_of("retrieval", data))
 
 
 async def entries_of(data: Path, call: str) -> list[Entry]:
@@ -84,7 +96,7 @@ async def entries_of(data: Path, call: str) -> list[Entry]:
     address = read_endpoints(data)["grpc.consent-ledger"]
     async with channel(address, ServiceSettings()) as opened:
         stub: ledger_rpc.LedgerAsyncStub = ledger_rpc.LedgerStub(opened)
-        with _in_words("consent-ledger"):
+        with _in_words(_log_of("consent-ledger", data)):
             return [
                 Entry.from_canonical(found.canonical, {}, found.traceparent)
                 for stream in (f"call/{call}", f"recording/{call}")
@@ -95,18 +107,24 @@ async def entries_of(data: Path, call: str) -> list[Entry]:
 
 
 @contextmanager
-def _in_words(service: str = "retrieval") -> Iterator[None]:
-    """Turn a gRPC status into an error that a person can act on."""
+def _in_words(log: Path) -> Iterator[None]:
+    """Turn the gRPC status of the service with this log into an error that a person can act on."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise _error(service, error) from error
+        raise _error(log, error) from error
 
 
-def _error(service: str, error: grpc.aio.AioRpcError) -> StandaloneError:
+def _log_of(service: str, data: Path) -> Path:
+    return DataFolder(data.expanduser().absolute()).log(service)
+
+
+def _error(log: Path, error: grpc.aio.AioRpcError) -> StandaloneError:
     detail = error.details() or error.code().name.lower()
     if error.code() in _GONE:
-        return NotRunning(f"{service} does not answer ({detail}): see its log in DIR/logs")
+        return NotRunning(
+            f"{log.stem} does not answer: it may be restarting, try again; its log is {log}"
+        )
     if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
         return BadRequest(detail)
     return Refused(detail)

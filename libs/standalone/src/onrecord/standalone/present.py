@@ -6,15 +6,18 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from onrecord.api.retrieval.v1 import retrieval_pb2 as pb
+from onrecord.contracts.entry import Entry
 from onrecord.standalone.checks import Finding
 from onrecord.standalone.trace import Trace
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-CALL_COLUMNS = ("call", "began", "line", "verdict", "kept", "grade", "causes")
+CALL_COLUMNS = ("call", "began (UTC)", "verdict", "kept", "talk", "kind", "line", "grade", "why")
 TIMELINE_COLUMNS = ("index", "time", "event", "what")
 _VERDICT_STYLES = {
     "recorded": "green",
@@ -23,8 +26,10 @@ _VERDICT_STYLES = {
     "failed": "red",
 }
 _MAX_VALUE = 60
-_MAX_ITEMS = 4
+_LAST_WIDTH = 20
 _LONG_HEX = re.compile(r"[0-9a-f]{32,}")
+_SPOKEN_LEGS = ("caller", "agent")
+_CAUSE_WORDS = {"call_ended": "it ended before recording could start"}
 
 
 class Printer:
@@ -67,17 +72,23 @@ class Printer:
     ) -> None:
         """A table on a terminal, tab-separated lines in a pipe; left out where JSON is wanted.
 
-        `styles` colours a cell by its whole text.
+        No cell is ever cut: the last column is folded, and a terminal too narrow for the others
+        wraps the line. `styles` colours a cell by its whole text.
         """
         if self.as_json:
             return
+        lines = [tuple(columns), *map(tuple, rows)]
         if not self._out.is_terminal:
-            for row in rows:
-                sys.stdout.write("\t".join(row) + "\n")
+            for line in lines:
+                sys.stdout.write("\t".join(line) + "\n")
             return
-        table = Table(*columns, box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(_styled(cell, styles or {}) for cell in row))
+        table = Table(box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, no_wrap=column != columns[-1], overflow="fold")
+        for line in lines[1:]:
+            table.add_row(*(_styled(cell, styles or {}) for cell in line))
+        widths = [max(map(cell_len, cells)) + 1 for cells in list(zip(*lines, strict=True))[:-1]]
+        self._out.width = max(self._out.width, sum(widths) + _LAST_WIDTH)
         self._out.print(table)
 
 
@@ -85,13 +96,30 @@ def call_row(call: pb.CallSummary) -> tuple[str, ...]:
     """A call in the columns of `CALL_COLUMNS`."""
     return (
         call.call_id,
-        call.started_at,
+        _short_time(call.started_at),
+        outcome(call),
+        f"{call.kept_seconds:.1f} s" if call.kept_by_leg else "",
+        _talk(call),
+        call.kind,
         call.line,
-        call.verdict or "…",
-        f"{call.kept_seconds:.1f} s",
         call.weakest_grade,
-        ", ".join(call.causes),
+        "; ".join([*(_CAUSE_WORDS.get(cause, cause) for cause in call.causes), *silence(call)]),
     )
+
+
+def outcome(call: pb.CallSummary) -> str:
+    """What became of a call: its verdict; that nobody answered; `…` while it is not decided."""
+    if not call.verdict and call.ended_at and not call.answered_at:
+        return f"not answered ({call.sip_code})"
+    return call.verdict or "…"
+
+
+def silence(call: pb.CallSummary) -> list[str]:
+    """Who is not to be heard in what is kept of a call between two parties."""
+    kept = dict(call.kept_by_leg)
+    if not kept or not kept.keys() <= {*_SPOKEN_LEGS, *(f"service-{leg}" for leg in _SPOKEN_LEGS)}:
+        return []
+    return [f"no audio came from the {leg}" for leg in _SPOKEN_LEGS if leg not in kept]
 
 
 def call_document(call: pb.CallSummary) -> dict[str, Any]:
@@ -106,17 +134,28 @@ def call_document(call: pb.CallSummary) -> dict[str, Any]:
         "verdict": call.verdict,
         "causes": list(call.causes),
         "kept_seconds": call.kept_seconds,
+        "kept_by_leg": dict(call.kept_by_leg),
         "weakest_grade": call.weakest_grade,
+        "kind": call.kind,
+        "end_cause": call.end_cause,
+        "sip_code": call.sip_code,
     }
 
 
-def timeline_row(entry: pb.TimelineEntry) -> tuple[str, ...]:
-    """A fact in the columns of `TIMELINE_COLUMNS`."""
-    what = in_short(json.loads(entry.fields_json or "{}"), entry.sealed)
-    return str(entry.index), entry.time, entry.type, what
+def call_line(call: pb.CallSummary) -> str:
+    """A call in one line."""
+    parts = [outcome(call), *(_CAUSE_WORDS.get(cause, cause) for cause in call.causes)]
+    kept = [f"{call.kept_seconds:.1f} s kept"] if call.kept_by_leg else []
+    return f"{call.call_id}  {'; '.join([*parts, *kept, *silence(call)])}"
 
 
-def timeline_document(entry: pb.TimelineEntry) -> dict[str, Any]:
+def timeline_row(entry: Entry, *, in_full: bool) -> tuple[str, ...]:
+    """A fact in the columns of `TIMELINE_COLUMNS`, with every field whole if `in_full`."""
+    what = (whole if in_full else in_short)(entry.fields, entry.commitments)
+    return str(entry.index), entry.time[11:23], entry.type, what
+
+
+def timeline_document(entry: Entry) -> dict[str, Any]:
     """A fact for programs."""
     return {
         "index": entry.index,
@@ -125,8 +164,8 @@ def timeline_document(entry: pb.TimelineEntry) -> dict[str, Any]:
         "type": entry.type,
         "time": entry.time,
         "recorded_at": entry.recorded_at,
-        "fields": json.loads(entry.fields_json or "{}"),
-        "sealed": list(entry.sealed),
+        "fields": dict(entry.fields),
+        "sealed": sorted(entry.commitments),
     }
 
 
@@ -147,10 +186,18 @@ def trace_lines(trace: Trace) -> Iterator[str]:
 
 
 def in_short(fields: Mapping[str, Any], sealed: Iterable[str] = ()) -> str:
-    """The fields of a fact in one line: hashes by their beginning, what is nested by its length."""
-    parts = [f"{name}={_value(v)}" for name, v in fields.items() if v not in ("", None, [], {})]
-    names = sorted(sealed)
-    return ", ".join([*parts, f"sealed: {' '.join(names)}"] if names else parts)
+    """What a person reads of a fact in one line: no hashes and ids, nothing nested, not all."""
+    shown = ((name, _in_short(value)) for name, value in fields.items())
+    return _joined([f"{name}={text}" for name, text in shown if text], sealed)
+
+
+def whole(fields: Mapping[str, Any], sealed: Iterable[str] = ()) -> str:
+    """Every field of a fact as it stands in the log, of the sealed ones the names."""
+    texts = (
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in fields.items()
+    )
+    return _joined(texts, sealed)
 
 
 def verdict_styles() -> Mapping[str, str]:
@@ -158,22 +205,34 @@ def verdict_styles() -> Mapping[str, str]:
     return _VERDICT_STYLES
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        return f"({len(value)})"
-    if isinstance(value, list):
-        value = " ".join(map(_shortened, value))
+def _joined(texts: Iterable[str], sealed: Iterable[str]) -> str:
+    names = sorted(sealed)
+    return ", ".join([*texts, f"sealed: {' '.join(names)}"] if names else texts)
+
+
+def _in_short(value: Any) -> str:
     if isinstance(value, dict):
-        if len(value) > _MAX_ITEMS:
-            return f"({len(value)})"
-        value = " ".join(f"{key}:{_value(item)}" for key, item in value.items())
-    text = _shortened(str(value))
+        value = [
+            f"{key}:{item}" for key, item in value.items() if not isinstance(item, dict | list)
+        ]
+    if isinstance(value, list):
+        value = " ".join(item for item in value if isinstance(item, str))
+    text = "" if value is None else str(value)
+    if _LONG_HEX.search(text):
+        return ""
     return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
 
 
-def _shortened(text: str) -> str:
-    """Hashes and call ids by their first eight digits: enough to tell them apart."""
-    return _LONG_HEX.sub(lambda found: found[0][:8] + "…", text)
+def _short_time(text: str) -> str:
+    """Month, day and second of an RFC 3339 time."""
+    return text[5:19].replace("T", " ")
+
+
+def _talk(call: pb.CallSummary) -> str:
+    if not (call.answered_at and call.ended_at):
+        return ""
+    ended, answered = map(datetime.fromisoformat, (call.ended_at, call.answered_at))
+    return f"{(ended - answered).total_seconds():.1f} s"
 
 
 def _styled(cell: str, styles: Mapping[str, str]) -> str:

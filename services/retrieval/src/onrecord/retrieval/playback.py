@@ -98,6 +98,10 @@ class Playback:
             raise NotFound("call_unknown", f"there is no call {access.call}")
         call, timeline = found
         units = stored_units(timeline)
+        if not units and call.was_never_answered:
+            raise Refused(
+                "never_answered", f"nothing is kept: it was never answered ({call.sip_code})"
+            )
         if not units:
             because = ", ".join([*call.causes, *filter(None, [call.rule])])
             verdict = call.verdict or "none yet"

@@ -130,6 +130,10 @@ def _summary(call: Call) -> pb.CallSummary:
         causes=call.causes,
         kept_seconds=call.longest_kept_seconds,
         weakest_grade=call.weakest_grade,
+        kind=call.kind,
+        end_cause=call.end_cause,
+        sip_code=call.sip_code,
+        kept_by_leg=call.kept_seconds,
     )
 
 

@@ -15,6 +15,10 @@ _MOMENTS = {
     "call.answered": "answered_at",
     "call.ended": "ended_at",
 }
+_NAMED = {
+    "call.started": {"kind": "kind"},
+    "call.ended": {"cause": "end_cause", "sip_code": "sip_code"},
+}
 _VERDICT = {"verdict": "", "causes": [], "rule": "", "kept_seconds": {}, "weakest_grade": ""}
 
 
@@ -63,6 +67,9 @@ def _summary(facts: Sequence[CanonicalEntry]) -> dict[str, Any]:
     for entry in facts:
         if entry.type in _MOMENTS:
             summary[_MOMENTS[entry.type]] = format_time(entry.time)
+        for field, name in _NAMED.get(entry.type, {}).items():
+            if field in entry.fields:
+                summary[name] = entry.fields[field]
         if entry.type in ("call.verdict", "call.verdict_amended"):
             given = {name: entry.fields.get(name) for name in _VERDICT}
             summary |= {name: value or _VERDICT[name] for name, value in given.items()}

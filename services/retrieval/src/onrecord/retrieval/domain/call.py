@@ -19,6 +19,9 @@ class Call:
     started_at: str = ""
     answered_at: str = ""
     ended_at: str = ""
+    end_cause: str = ""
+    sip_code: int = 0
+    kind: str = ""
     direction: str = ""
     line: str = ""
     business_unit: str = ""
@@ -30,8 +33,16 @@ class Call:
 
     @property
     def longest_kept_seconds(self) -> float:
-        """How much is kept of the leg of which most is kept."""
-        return max(self.kept_seconds.values(), default=0.0)
+        """How much is kept of the party of whom most is kept; our own announcements apart."""
+        voices = (
+            seconds for leg, seconds in self.kept_seconds.items() if not leg.startswith("service-")
+        )
+        return max(voices, default=0.0)
+
+    @property
+    def was_never_answered(self) -> bool:
+        """Whether the call is over and nobody took it."""
+        return bool(self.ended_at) and not self.answered_at
 
 
 @dataclass(frozen=True)

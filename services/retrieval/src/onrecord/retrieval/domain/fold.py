@@ -25,6 +25,7 @@ def fold(call: Call, entry: Entry) -> Call:
             return replace(
                 call,
                 started_at=entry.time,
+                kind=fields.get("kind", ""),
                 direction=fields.get("direction", ""),
                 line=fields.get("line", ""),
                 business_unit=fields.get("business_unit", ""),
@@ -32,7 +33,12 @@ def fold(call: Call, entry: Entry) -> Call:
         case "call.answered":
             return replace(call, answered_at=entry.time)
         case "call.ended":
-            return replace(call, ended_at=entry.time)
+            return replace(
+                call,
+                ended_at=entry.time,
+                end_cause=fields.get("cause", ""),
+                sip_code=fields.get("sip_code", 0),
+            )
         case "call.verdict" | "call.verdict_amended":
             return replace(
                 call,

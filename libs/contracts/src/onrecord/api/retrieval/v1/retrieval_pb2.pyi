@@ -82,6 +82,26 @@ class CallSummary(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class KeptByLegEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CALL_ID_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     ANSWERED_AT_FIELD_NUMBER: _builtins.int
@@ -92,6 +112,10 @@ class CallSummary(_message.Message):
     CAUSES_FIELD_NUMBER: _builtins.int
     KEPT_SECONDS_FIELD_NUMBER: _builtins.int
     WEAKEST_GRADE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    END_CAUSE_FIELD_NUMBER: _builtins.int
+    SIP_CODE_FIELD_NUMBER: _builtins.int
+    KEPT_BY_LEG_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     started_at: _builtins.str
     answered_at: _builtins.str
@@ -101,9 +125,19 @@ class CallSummary(_message.Message):
     verdict: _builtins.str
     """Empty while there is none."""
     kept_seconds: _builtins.float
+    """Of the party of whom most is kept; what we played to the parties does not count."""
     weakest_grade: _builtins.str
+    kind: _builtins.str
+    """recorded, unrecorded or emergency: what the route is for."""
+    end_cause: _builtins.str
+    """Why it ended, and the final SIP status; empty and 0 while it has not."""
+    sip_code: _builtins.int
     @_builtins.property
     def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def kept_by_leg(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Seconds kept of each leg that anything is kept of."""
+
     def __init__(
         self,
         *,
@@ -117,10 +151,14 @@ class CallSummary(_message.Message):
         causes: _abc.Iterable[_builtins.str] | None = ...,
         kept_seconds: _builtins.float = ...,
         weakest_grade: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        end_cause: _builtins.str = ...,
+        sip_code: _builtins.int = ...,
+        kept_by_leg: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "call_id", b"call_id", "causes", b"causes", "direction", b"direction", "ended_at", b"ended_at", "kept_seconds", b"kept_seconds", "line", b"line", "started_at", b"started_at", "verdict", b"verdict", "weakest_grade", b"weakest_grade"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "call_id", b"call_id", "causes", b"causes", "direction", b"direction", "end_cause", b"end_cause", "ended_at", b"ended_at", "kept_by_leg", b"kept_by_leg", "kept_seconds", b"kept_seconds", "kind", b"kind", "line", b"line", "sip_code", b"sip_code", "started_at", b"started_at", "verdict", b"verdict", "weakest_grade", b"weakest_grade"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
