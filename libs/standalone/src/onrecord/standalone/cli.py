@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Coroutine
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from onrecord.standalone import demo as demonstration
-from onrecord.standalone import present
+from onrecord.standalone import placing, present
 from onrecord.standalone import verify as verification
 from onrecord.standalone.doors import Listener, entries_of, retrieval
 from onrecord.standalone.errors import BadRequest, StandaloneError
@@ -31,7 +32,6 @@ WAV_HEADER_OCTETS = 44
 WAV_OCTETS_PER_SECOND = 8000 * 2 * 2
 
 app = typer.Typer(
-    help="Open, lawful call recording for contact centres: the whole product on one machine.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -53,6 +53,22 @@ Person = Annotated[
 
 DEFAULT_DATA = Path(".onrecord")
 T = TypeVar("T")
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+    if asked:
+        print(f"onrecord {metadata.version('onrecord')}")
+        raise typer.Exit
+
+
+@app.callback()
+def onrecord(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which it is.")
+    ] = False,
+) -> None:
+    """Open, lawful call recording for contact centres: the whole product on one machine."""
 
 
 @app.command(epilog=EXIT_CODES)
@@ -77,6 +93,21 @@ def up(
     """
     printer = Printer(as_json=as_json)
     _run(run_up(StackOptions(data, routes, _host_port(sip)), printer), printer)
+
+
+@app.command(epilog=EXIT_CODES)
+def call(
+    number: Annotated[str, typer.Argument(help="What is dialled.")] = "1000",
+    *,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Place a call through the running stack, between two built-in phones that talk for a while.
+
+    The agent's phone answers on 127.0.0.1:5070, where the routes of a new data folder send calls.
+    """
+    printer = Printer(as_json=as_json)
+    _run(placing.place(data, number, printer), printer)
 
 
 @app.command(epilog=EXIT_CODES)

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onrecord.contracts.entry import Entry
 from onrecord.softphone import PhoneCall, Softphone
 from onrecord.standalone import dialogue, present
 from onrecord.standalone.checks import (
@@ -28,7 +27,7 @@ from onrecord.standalone.errors import Refused
 from onrecord.standalone.folder import DataFolder
 from onrecord.standalone.follow import CallFollower, following
 from onrecord.standalone.output import private_file
-from onrecord.standalone.present import Printer
+from onrecord.standalone.present import Printer, Timeline
 from onrecord.standalone.routes import routes_text
 from onrecord.standalone.stack import Stack, StackOptions
 
@@ -38,8 +37,6 @@ CALLER = "02079460123"
 PRIVATE = (DIALLED, CALLER)
 LISTENER = Listener(person="demo-listener", purpose="quality")
 VERDICT_SECONDS = 60.0
-INDEX_SECONDS = 30.0
-SEARCHED = 50
 WAV = Path("onrecord-demo.wav")
 """Where the recording of a demo without a folder of its own is put, each time anew."""
 
@@ -101,7 +98,7 @@ def _write_routes(folder: Path, agent: Softphone) -> Path:
 
 
 async def _demonstrate(stack: Stack, agent: Softphone, wav: Path, printer: Printer) -> Outcome:
-    timeline = _Timeline(printer)
+    timeline = Timeline(printer)
     async with (
         following(stack.endpoints["kafka"], timeline.tell) as follower,
         Softphone(user="caller", codecs=(dialogue.CODEC,)) as caller,
@@ -140,7 +137,7 @@ class _Bench:
     caller: Softphone
     agent: Softphone
     follower: CallFollower
-    timeline: _Timeline
+    timeline: Timeline
 
     async def place(self, number: str, script: Script) -> tuple[str, dict[str, PhoneCall]]:
         """Place a call, let the phones do what the script says, wait for the verdict."""
@@ -156,7 +153,7 @@ class _Bench:
 
 async def _listen(door: RetrievalDoor, call: str) -> Release | None:
     """Play the call as a supervisor would; None when it has no audio."""
-    await awaited(_indexed(door, call), "retrieval does not list the call")
+    await awaited(door.with_verdict(call), "retrieval does not list the call")
     pieces, first_octet_ns = [], 0
     try:
         async for piece in door.audio(call, LISTENER):
@@ -165,16 +162,6 @@ async def _listen(door: RetrievalDoor, call: str) -> Release | None:
     except Refused:
         return None
     return Release(b"".join(pieces), first_octet_ns, LISTENER.person, LISTENER.purpose)
-
-
-async def _indexed(door: RetrievalDoor, call: str) -> None:
-    """Wait until retrieval has folded the verdict: it follows Kafka."""
-    async with asyncio.timeout(INDEX_SECONDS):
-        while True:
-            calls = await door.search("", SEARCHED)
-            if any(found.verdict for found in calls if found.call_id == call):
-                return
-            await asyncio.sleep(0.1)
 
 
 async def _observe(
@@ -214,24 +201,6 @@ def _nothing_died(stack: Stack) -> Finding:
     died = stack.restarts
     text = f"restarted: {died}" if died else f"{len(stack.endpoints.pids)} processes ran throughout"
     return Finding("nothing_died", not died, text)
-
-
-class _Timeline:
-    """Prints each entry as it is published, with the time since the call was placed."""
-
-    def __init__(self, printer: Printer) -> None:
-        self._printer = printer
-        self._began = time.monotonic()
-
-    def begin(self) -> None:
-        """The call is placed now."""
-        self._began = time.monotonic()
-
-    def tell(self, entry: Entry) -> None:
-        """Print one entry."""
-        what = present.in_short(entry.fields, entry.commitments)
-        since = time.monotonic() - self._began
-        self._printer.line(f"{since:6.2f} s  {entry.index:>4}  {entry.type:<18}  {what}")
 
 
 def _tell(seen: Observed, findings: list[Finding], wav: Path | None, printer: Printer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,6 +25,8 @@ from onrecord.standalone.naming import call_named, is_whole
 
 REPLY_SECONDS = 10.0
 AUDIO_SECONDS = 300.0
+INDEX_SECONDS = 30.0
+_POLL_SECONDS = 0.1
 SEARCHED = 500
 """Calls among which one is looked for by the beginning of its id: as many as a page may have."""
 _GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
@@ -58,6 +61,15 @@ class RetrievalDoor:
             request = pb.SearchRequest(verdict=verdict, page_size=limit)
             reply = await self._stub.Search(request, timeout=REPLY_SECONDS)
         return list(reply.calls)
+
+    async def with_verdict(self, call: str) -> pb.CallSummary:
+        """Wait until retrieval, which follows Kafka, shows the verdict. Raises TimeoutError."""
+        async with asyncio.timeout(INDEX_SECONDS):
+            while True:
+                for found in await self.search("", SEARCHED):
+                    if found.call_id == call and found.verdict:
+                        return found
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def get(self, call: str) -> pb.GetResponse:
         """One call with its timeline."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -90,6 +91,27 @@ class Printer:
         widths = [max(map(cell_len, cells)) + 1 for cells in list(zip(*lines, strict=True))[:-1]]
         self._out.width = max(self._out.width, sum(widths) + _LAST_WIDTH)
         self._out.print(table)
+
+
+class Timeline:
+    """Prints each fact as it is published, with the time since the call was placed."""
+
+    def __init__(self, printer: Printer, *, after: int = -1) -> None:
+        """Facts up to the index `after` of the log are of earlier calls."""
+        self._printer = printer
+        self._after = after
+        self._began = time.monotonic()
+
+    def begin(self) -> None:
+        """The call is placed now."""
+        self._began = time.monotonic()
+
+    def tell(self, entry: Entry) -> None:
+        """Print one fact."""
+        if entry.index > self._after:
+            what = in_short(entry.fields, entry.commitments)
+            since = time.monotonic() - self._began
+            self._printer.line(f"{since:6.2f} s  {entry.index:>4}  {entry.type:<18}  {what}")
 
 
 def call_row(call: pb.CallSummary) -> tuple[str, ...]:

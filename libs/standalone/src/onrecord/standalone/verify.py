@@ -54,7 +54,7 @@ class Verified:
 
 async def verify(data: Path, reference: str | None, printer: Printer) -> bool:
     """Check the log and one call or all; True when every check holds. Raises `StandaloneError`."""
-    places = _places(data)
+    places = places_of(data)
     try:
         async with opened(places) as stores:
             log = await stores.log()
@@ -83,7 +83,8 @@ async def verify(data: Path, reference: str | None, printer: Printer) -> bool:
     return not broken
 
 
-def _places(data: Path) -> Places:
+def places_of(data: Path) -> Places:
+    """Where the stack on this data folder keeps things. Raises `NotRunning`, `BadRequest`."""
     folder = DataFolder(data.expanduser().absolute())
     endpoints = read_endpoints(data)
     named = External.from_environment(os.environ)
