@@ -14,6 +14,7 @@ import pytest
 from ledgers import TIMEOUT, LedgerProcess, Stub, append, fact, told_call
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2 as pb
 from onrecord.consent_ledger.adapters import mongo as adapter
+from onrecord.consent_ledger.domain.entries import Head, assemble, open_draft
 from onrecord.consent_ledger.ports import Followed
 from onrecord.platform.facts import append as append_until_definite
 from pymongo import MongoClient
@@ -181,6 +182,27 @@ async def readiness(process: LedgerProcess, wanted: int) -> int:
             if status == wanted:
                 return status
             await asyncio.sleep(0.1)  # Readiness can only be asked.
+
+
+async def test_the_end_of_a_log_of_any_size_is_found(mongo: str) -> None:
+    """By its keys, without reading the log; an empty one has none."""
+    client = adapter.connect(mongo, 5)
+    try:
+        database = adapter.database(client)
+        await adapter.prepare(database)
+        log = adapter.MongoLog(database)
+        assert await log.head() == Head(-1, None)
+        head = Head(-1, None)
+        for more in (1, 62, 1, 1, 65, 1):
+            drafts = [
+                open_draft(fact("c1", "recording.failed", discriminator=str(head.index + n)))
+                for n in range(1, more + 1)
+            ]
+            await log.insert(assemble(head, {"call/c1": head.index + 1}, drafts, ledgers.NOON))
+            head = Head(head.index + more, ledgers.NOON)
+            assert await log.head() == head
+    finally:
+        await client.close()
 
 
 async def test_the_position_of_verdicts_is_found_again(mongo: str) -> None:

@@ -1,5 +1,6 @@
 """Verdicts: when one is due, and which, for every way a call can go."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from ledgers import NOON, fact, stored, told_call
 from onrecord.consent_ledger.domain.call import Call, fold
 from onrecord.consent_ledger.domain.entries import Head, assemble, draft, sealing_keys
 from onrecord.consent_ledger.domain.verdict import conclude, is_due, is_settled, judge
-from onrecord.contracts.event import Event
+from onrecord.contracts.event import Event, call_event
 from onrecord.contracts.events import CallVerdictAmended
 
 
@@ -276,3 +277,34 @@ def test_seconds_are_summed_per_leg_and_the_weakest_grade_counts() -> None:
 def test_the_order_between_services_does_not_change_the_verdict(events: list[Event]) -> None:
     """Facts of several services may cross; the verdict is the same."""
     assert judge(call_of(events)) == judge(call_of([*TOLD, PERMIT, STARTED, GAP, STORED, ENDED]))
+
+
+@given(
+    st.permutations([*TOLD, PERMIT, STARTED, GAP, FAILED, SOME_STORED, STORED, ENDED]),
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=13, max_size=13),
+)
+def test_in_the_end_the_latest_verdict_says_what_the_facts_say(
+    facts: list[Event], waited: list[tuple[bool, bool]]
+) -> None:
+    """Whenever it was judged on the way: each change once, each naming the one before."""
+    log: list[Event] = []
+    for new, (silent, overdue) in zip(facts, waited, strict=False):
+        log.append(new)
+        state(log, silent=silent, overdue=overdue)
+    state(log, silent=True, overdue=True)
+    assert conclude(call_of(log)) is None
+    said = [one for one in log if one.type.startswith("call.verdict")]
+    final = said[-1].fact.model_dump(exclude={"amends"})
+    assert final == judge(call_of(facts)).model_dump()
+    for before, after in itertools.pairwise(said):
+        assert after.fact.model_dump()["amends"] == before.event_id
+        assert before.fact.model_dump(exclude={"amends"}) != after.fact.model_dump(
+            exclude={"amends"}
+        )
+
+
+def state(log: list[Event], *, silent: bool, overdue: bool) -> None:
+    """Append what is due, as the ledger does."""
+    call = call_of(log)
+    if is_due(call, silent=silent, overdue=overdue) and (found := conclude(call)):
+        log.append(call_event("c1", found, NOON, str(len(call.verdict_ids) or "")))

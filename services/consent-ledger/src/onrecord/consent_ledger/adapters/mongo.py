@@ -13,7 +13,6 @@ from typing import Any
 
 from onrecord.consent_ledger.domain.entries import Head, StoredEntry
 from onrecord.consent_ledger.ports import Followed, Reached, StoreUnavailable
-from onrecord.ledger.canonical import decode_entry
 from onrecord.ledger.sealing import SECRET_SIZE
 from onrecord.platform.errors import Damaged
 from pymongo import AsyncMongoClient, WriteConcern
@@ -26,6 +25,9 @@ Document = dict[str, Any]
 
 DATABASE = "onrecord"
 DUPLICATE_KEY = 11000
+_INDEX_DIGITS = 9
+"""Digits of an index to base 64: 2^54 entries."""
+
 UNIQUE_INDEXES: dict[str, list[tuple[str, int]]] = {
     "event_id_1": [("event_id", 1)],
     "stream_1_seq_1": [("stream", 1), ("seq", 1)],
@@ -93,11 +95,16 @@ class MongoLog:
 
     async def head(self) -> Head:
         """Where the log ends now."""
-        async with _answering():
-            last = await self._entries.find_one({}, {"canonical": 1}, sort=[("_id", -1)])
-        if last is None:
-            return Head(-1, None)
-        return Head(last["_id"], decode_entry(last["canonical"]).recorded_at)
+        # The indexes have no gap, so the end is found by its keys, 64 at a time: sorting by them
+        # is a scan of the whole log on the embedded server (5 s at 200,000 entries).
+        last = -1
+        for power in reversed(range(_INDEX_DIGITS)):
+            keys = [last + n * 64**power for n in range(1, 65)]
+            async with _answering():
+                found = await self._entries.find({"_id": {"$in": keys}}, {"_id": 1}).to_list()
+            last = max((document["_id"] for document in found), default=last)
+        entries = await self.page(last, 1) if last >= 0 else []
+        return Head(last, entries[0].read().recorded_at) if entries else Head(-1, None)
 
     async def next_seqs(self, streams: Collection[str]) -> dict[str, int]:
         """The seq that the next entry of each stream gets."""
