@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from ledgers import NOON, fact, told_call
+from ledgers import NOON, fact, given, told_call
 from onrecord.consent_ledger.domain import admission
 from onrecord.consent_ledger.domain.call import fold
 from onrecord.consent_ledger.domain.entries import Head, assemble, draft, sealing_keys
+from onrecord.consent_ledger.domain.errors import ForeignFact
+from onrecord.consent_ledger.domain.intake import check_appender
 from onrecord.contracts.event import Event
 from onrecord.contracts.events import NoticeGiven, PermitIssued, PermitRefused
 from pydantic import ValidationError
@@ -148,3 +150,15 @@ def test_what_was_not_sent_by_us_is_never_graded_as_if(fields: dict[str, Any]) -
     """Without a span: a statement by somebody with a name (C), or something written (D)."""
     with pytest.raises(ValidationError):
         NoticeGiven.model_validate(stated("caller").fact.model_dump() | fields)
+
+
+def test_only_signalling_says_what_others_state() -> None:
+    """Announcement answers for what was played, signalling for the word of others: neither both."""
+    check_appender(stated("caller"), {"signalling"})
+    check_appender(given("c1", "caller"), {"announcement"})
+    for event, service in (
+        (stated("caller"), "announcement"),
+        (given("c1", "caller"), "signalling"),
+    ):
+        with pytest.raises(ForeignFact):
+            check_appender(event, {service})

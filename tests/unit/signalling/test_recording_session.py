@@ -327,6 +327,40 @@ def test_one_participant_is_a_session_too() -> None:
     assert [fact["party"] for fact in driver.facts("notice.given")] == ["caller", "agent"]
 
 
+def test_a_client_that_makes_no_offer_is_made_one() -> None:
+    """Two lines of either law in our 200; its ACK says what it sends, and that is what is kept."""
+    driver = Driver(invite=with_body("sems", None, b"<recording/>"))
+    driver.opened()
+    offered = description.parse(driver.last(do.Answer).body)
+    assert [line.media.formats for line in offered] == [("0", "8")] * 2
+    assert driver.directions == ["recvonly"] * 2
+    answer = TWO_LINES.replace(b"m=audio 4002", b"m=audio 0").replace(b"AVP 0", b"AVP 8")
+    driver.happen(on.Acknowledged("caller", answer))
+    driver.opened()
+    assert len(driver.all(do.Answer)) == 1
+    (stream,) = driver.facts("session.described")[-1]["streams"]
+    assert (stream["leg"], stream["codec"]) == ("stream-0", "PCMA")
+
+
+def test_an_answer_in_the_ack_without_a_usable_line_ends_the_session() -> None:
+    """Nothing could ever be kept of it."""
+    driver = Driver(invite=with_body("sems", None, b"<recording/>"))
+    driver.opened()
+    driver.happen(on.Acknowledged("caller", TWO_LINES.replace(b"AVP 0", b"AVP 18")))
+    assert driver.all(do.HangUp)
+    assert driver.facts("call.ended")[0]["cause"] == "not_acceptable"
+
+
+def test_who_says_that_it_takes_no_update_is_not_sent_one() -> None:
+    """Broken metadata of a client whose Allow leaves UPDATE out: it stays as it is."""
+    invite = request("oracle_unquoted")
+    invite.headers.set("Allow", "INVITE, ACK, BYE")
+    driver = Driver(invite=invite)
+    driver.opened()
+    driver.happen(on.Acknowledged("caller", b""))
+    assert not driver.all(do.AskSnapshot)
+
+
 def test_a_refresh_changes_nothing() -> None:
     """A session timer's re-INVITE gets the same answer, version included."""
     driver = Driver("oracle").recording()

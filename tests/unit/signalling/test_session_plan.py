@@ -15,7 +15,6 @@ from unit.siprec.offers import parsed, request
         (TWO_LINES.replace(b"RTP/AVP", b"RTP/SAVP"), 488, "srtp_not_supported"),
         (TWO_LINES.replace(b"RTP/AVP 0", b"RTP/AVP 18"), 488, "no_common_codec"),
         (b"v=0\r\n", 488, "no_media"),
-        (None, 488, "no_offer"),
     ],
 )
 def test_offers_that_cannot_be_taken_are_refused_with_a_reason(

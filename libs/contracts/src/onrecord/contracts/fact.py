@@ -50,6 +50,11 @@ class Fact(Fields):
     APPENDED_BY: ClassVar[frozenset[Service]]
     EXAMPLE: ClassVar[dict[str, object]]
 
+    @property
+    def appenders(self) -> frozenset[Service]:
+        """The services that may append this very fact; for most, all that its class names."""
+        return self.APPENDED_BY
+
     @classmethod
     def sealed_fields(cls) -> dict[str, str]:
         """Names of the personal fields, each with the party whose key seals it."""

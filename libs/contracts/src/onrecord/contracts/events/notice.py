@@ -83,6 +83,11 @@ class NoticeGiven(Fact):
     stated_by: Text = ""
     received: tuple[RecordedLeg, ...] = Field(default=(), max_length=8)
 
+    @property
+    def appenders(self) -> frozenset[Service]:
+        """Announcement states what was played, signalling what others state or have published."""
+        return SIGNALLING if self.span is None else ANNOUNCEMENT
+
     @model_validator(mode="after")
     def _graded_by_its_evidence(self) -> Self:
         if self.span is not None and self.prompt_sha256 is not None:

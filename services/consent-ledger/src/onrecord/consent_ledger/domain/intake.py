@@ -65,8 +65,8 @@ def read_event(
 
 def check_appender(event: Event, services: Collection[str]) -> None:
     """Refuse a fact that none of these services states, by the event table. Raises ForeignFact."""
-    if event.fact.APPENDED_BY.isdisjoint(services):
-        owners = " or ".join(sorted(event.fact.APPENDED_BY))
+    if event.fact.appenders.isdisjoint(services):
+        owners = " or ".join(sorted(event.fact.appenders))
         raise ForeignFact(f"{event.event_id}: {event.type} is stated by {owners}")
 
 

@@ -19,9 +19,11 @@ from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.phase import Phase
 from onrecord.signalling.domain.plan import PARTIES
 from onrecord.signalling.domain.session_evidence import Evidence
-from onrecord.signalling.domain.session_media import SessionMedia
+from onrecord.signalling.domain.session_media import OURS, SessionMedia
 from onrecord.signalling.domain.session_metadata import SessionMetadata
 from onrecord.signalling.domain.session_plan import SessionPlan
+from onrecord.sip.sdp import SdpError
+from onrecord.sip.siprec import description
 from onrecord.sip.siprec.description import Gate
 from onrecord.sip.siprec.offer import RecordingOffer
 
@@ -72,15 +74,17 @@ class RecordingSession:
         self._do(do.Enter("call.started", self.plan.started))
         self._do(do.Enter("policy.decided", self.plan.decided))
         if self.plan.decision.may_record:
-            self._do(do.OpenStreams(self._media.take(self._offer.media)))
+            self._do(do.OpenStreams(self._media.take(self._offer.media or OURS)))
         else:
             self._give_up(403, "permit_refused", now)
         return self._take_effects()
 
     def handle(self, happening: on.Input, now: float) -> list[do.Effect]:
         """Take an input in any phase; one that means nothing there changes nothing."""
-        if self.phase is not Phase.OVER and not self._handle_anywhere(happening, now):
-            self._STATES[self.phase](self, happening, now)
+        if self.phase is Phase.OVER or self._handle_anywhere(happening, now):
+            return self._take_effects()
+        if (state := self._STATES.get(self.phase)) is not None:
+            state(self, happening, now)
         return self._take_effects()
 
     # Inputs that mean the same in every phase
@@ -109,15 +113,6 @@ class RecordingSession:
 
     def _handle_answered(self, happening: on.Input, now: float) -> bool:
         match happening:
-            case on.Redescribed(offer, asks_offer):
-                self._redescribe(offer, now, asks_offer=asks_offer)
-            case on.StreamsOpened(_, places):
-                self._media.opened(places)
-                self._answer_again(now)
-            case on.StreamsFailed():
-                self._media.give_back()
-                self._owes_answer = False
-                self._do(do.Refuse("caller", 503))
             case on.Stated(party, notice, system, received):
                 self._do(*self.evidence.state(party, notice, system, received))
                 self._advance()
@@ -128,11 +123,28 @@ class RecordingSession:
                 self._do(do.ReofferLater())
             case on.ReofferDue() if self._owes_offer:
                 self._do(do.Reoffer("caller", self._describe()))
-            case on.Acknowledged() if self._metadata.is_wanting:
-                self._metadata.is_wanting = False
-                self._do(do.AskSnapshot("the metadata that came cannot be used by itself"))
             case on.RecordingFailed():
                 self.phase = Phase.UNRECORDED
+            case _:
+                return self._handle_description(happening, now)
+        return True
+
+    def _handle_description(self, happening: on.Input, now: float) -> bool:
+        match happening:
+            case on.Redescribed(offer, asks_offer):
+                self._redescribe(offer, now, asks_offer=asks_offer)
+            case on.StreamsOpened(_, places):
+                self._media.opened(places)
+                self._answer_again(now)
+            case on.StreamsFailed():
+                self._media.give_back()
+                self._owes_answer = False
+                self._do(do.Refuse("caller", 503))
+            case on.Acknowledged(_, body) if body and not self._offer.media:
+                self._take_answer(body, now)
+            case on.Acknowledged() if self._metadata.is_wanting and self.plan.takes_update:
+                self._metadata.is_wanting = False
+                self._do(do.AskSnapshot("the metadata that came cannot be used by itself"))
             case _:
                 return False
         return True
@@ -166,9 +178,30 @@ class RecordingSession:
         if offer.metadata != "absent":
             self._describe_session(now)
 
+    def _take_answer(self, body: bytes, now: float) -> None:
+        """Take the client's answer to an offer that it left to us."""
+        try:
+            lines = description.parse(body)
+        except SdpError:
+            lines = ()
+        if not description.recordable(lines):
+            self._do(do.HangUp("caller"))
+            self._end("not_acceptable", 488, now)
+            return
+        self._offer = RecordingOffer(lines, "absent")
+        streams = self._media.take(lines)
+        self._heed_client()
+        if streams:
+            self._do(do.OpenStreams(streams))
+        else:
+            self._answer_again(now)
+
     def _answer_again(self, now: float) -> None:
         """Answer their offer; pause where they do, and have what they added permitted too."""
-        self._do(do.Answer("caller", self._describe()))
+        is_owed = self._owes_answer
+        body = self._describe()
+        if is_owed:
+            self._do(do.Answer("caller", body))
         if not set(self._media.legs) <= set(self._asked_for):
             self._shut("stream_added")
         self._describe_session(now)
@@ -200,7 +233,7 @@ class RecordingSession:
             self._shut("no_own_party")
         self._advance()
 
-    # One function per phase
+    # One function per phase that has inputs of its own
 
     def _in_opening(self, happening: on.Input, now: float) -> None:
         match happening:
@@ -217,9 +250,6 @@ class RecordingSession:
             case on.StreamsFailed():
                 self.gate = "media_unavailable"
                 self._give_up(503, "media_unavailable", now)
-
-    def _in_informing(self, happening: on.Input, now: float) -> None:
-        """Only evidence goes on from here, and it comes in any phase."""
 
     def _in_permitting(self, happening: on.Input, now: float) -> None:
         match happening:
@@ -257,9 +287,6 @@ class RecordingSession:
                 self._advance()
                 if self.phase is Phase.PAUSED:
                     self._do(do.ResumeOutcome(self._hindrance))
-
-    def _in_unrecorded(self, happening: on.Input, now: float) -> None:
-        """Nothing can open the gate any more; the client may describe and end as it likes."""
 
     # Steps
 
@@ -362,10 +389,8 @@ class RecordingSession:
 
     _STATES: ClassVar[dict[Phase, Callable[[RecordingSession, on.Input, float], None]]] = {
         Phase.OPENING: _in_opening,
-        Phase.INFORMING: _in_informing,
         Phase.PERMITTING: _in_permitting,
         Phase.GATING: _in_gating,
         Phase.RECORDING: _in_recording,
         Phase.PAUSED: _in_paused,
-        Phase.UNRECORDED: _in_unrecorded,
     }

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from onrecord.ledger.permit import STREAMS
 from onrecord.signalling.domain.effects import Stream
+from onrecord.sip.sdp import Codec, Media
 from onrecord.sip.siprec import description
 from onrecord.sip.siprec.description import Answer, AnsweredLine, Gate, LocalRecorder, RecordedMedia
 
+_G711 = (Codec(0, "PCMU", 8000), Codec(8, "PCMA", 8000))
 _STOPS = ("off", "pause")
 _UNSPECIFIED = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class _LineOfOurs(RecordedMedia):
+    """A line that we offer, where the client leaves that to us: either law, as it likes."""
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        return _G711
+
+
+OURS = (
+    _LineOfOurs(Media("audio", 9, "RTP/AVP", ("0", "8"), _G711, "sendonly")),
+    _LineOfOurs(Media("audio", 9, "RTP/AVP", ("0", "8"), _G711, "sendonly")),
+)
+"""What we offer to a client that makes no offer itself: one line for each side of its call."""
 
 
 class SessionMedia:

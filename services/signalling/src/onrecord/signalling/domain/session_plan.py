@@ -30,7 +30,10 @@ ACCEPTED = (offer.SDP_TYPE, "multipart/mixed", *offer.METADATA_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """One recording session, decided but not yet begun; `started` are its first fact's fields."""
+    """One recording session, decided but not yet begun; `started` are its first fact's fields.
+
+    `takes_update`: the client does not say that it could not (RFC 3311 §5.1).
+    """
 
     kind: ClassVar[Kind] = "recorded"
     on_no_permit: ClassVar[OnNoPermit] = "continue"
@@ -41,6 +44,7 @@ class SessionPlan:
     decision: Decision
     session_id: int
     started: dict[str, object]
+    takes_update: bool = True
 
     @property
     def line(self) -> str:
@@ -63,9 +67,7 @@ def plan_session(
     read = read_offer(request)
     if isinstance(read, Refusal):
         return read
-    if not read.media:
-        return Refusal(488, "no_offer")
-    if not description.recordable(read.media):
+    if read.media and not description.recordable(read.media):
         return Refusal(488, _why_unusable(read))
     return SessionPlan(
         call_id=call_id,
@@ -74,6 +76,7 @@ def plan_session(
         decision=decide(CallFacts(PARTIES, line.purposes, line.language, day), office.pack),
         session_id=session_id,
         started=_started(office.worker, request, line, read),
+        takes_update="UPDATE" in (request.headers.values("Allow") or ("UPDATE",)),
     )
 
 
