@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onrecord.consent_ledger.domain.intake import MAX_FIELDS
+from onrecord.contracts.events.session import MAX_DOCUMENT
+from onrecord.ledger.canonical import canonical_json
 from onrecord.signalling.domain.plan import Refusal
 from onrecord.signalling.domain.session_plan import SessionPlan
-from unit.signalling.sessions import TWO_LINES, planned, with_body
-from unit.siprec.offers import parsed, request
+from onrecord.sip import message
+from onrecord.sip.errors import SipError
+from onrecord.sip.message import Request
+from unit.signalling.sessions import TWO_LINES, Driver, planned, with_body
+from unit.siprec.offers import FOLDER, parsed, request
+
+QUOTE = "&quot;"
+EXPECTED = tomllib.loads((FOLDER / "expected.toml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -71,3 +84,36 @@ def test_both_parties_of_a_mixed_stream_are_named() -> None:
     plan = planned(request("broadworks_mixed"))
     assert isinstance(plan, SessionPlan)
     assert (plan.started["caller_number"], plan.started["callee_number"]) == ("caller", "+15550100")
+
+
+@given(st.sampled_from(sorted(EXPECTED)), st.data())
+def test_whatever_an_invite_holds_it_is_taken_or_refused(name: str, data: st.DataObject) -> None:
+    """Octets changed anywhere: a plan whose session enters facts that fit, or a refusal."""
+    octets = bytearray(bytes(request(name)))
+    for _ in range(data.draw(st.integers(1, 8))):
+        octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        invite = message.parse(bytes(octets))
+    except SipError:
+        return
+    if not isinstance(invite, Request) or isinstance(planned(invite), Refusal):
+        return
+    driver = Driver(invite=invite)
+    driver.opened()
+    (described,) = driver.facts("session.described")
+    assert described["streams"]
+
+
+def test_a_fact_stays_small_whatever_the_document_holds() -> None:
+    """The longest names in the widest letters, more of them than fit, and the longest document."""
+    person = (
+        f"<participant participant_id='%d{'☎' * 200}'><nameID aor='%d{QUOTE * 300}'>"
+        f"<name>{QUOTE * 300}</name></nameID></participant>"
+    )
+    people = "".join(person % (number, number) for number in range(60))
+    document = f"<recording><datamode>complete</datamode>{people}</recording>".encode()
+    for body in (document, document[: MAX_DOCUMENT - 100] + b"</broken>"):
+        driver = Driver(invite=with_body("sems", TWO_LINES, body))
+        driver.opened()
+        (described,) = driver.facts("session.described")
+        assert len(canonical_json(described)) < MAX_FIELDS

@@ -54,8 +54,8 @@ class SessionDescribed(Fact):
     """An offer or update of a recording session: its streams, and what its metadata says by now.
 
     One for each that came, so their order is the history of who was heard where. `digest` is the
-    SHA-256 of the document's octets, which are kept sealed, in base64, where they are few enough;
-    `fault` says why a quarantined document could not be read.
+    SHA-256 of the document's octets. They are kept sealed, in base64, where they are few enough and
+    not those of the fact before. `fault` says why a quarantined document could not be read.
     """
 
     TYPE: ClassVar[str] = "session.described"

@@ -22,7 +22,7 @@ from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.plan import PARTIES
 from onrecord.signalling.domain.session_media import SessionMedia
 from onrecord.signalling.routes import StatedNotice
-from onrecord.sip.siprec.description import AnsweredLine, RecordedMedia
+from onrecord.sip.siprec.description import AnsweredLine
 from onrecord.sip.siprec.metadata import Participant
 from onrecord.sip.siprec.offer import MetadataPresence, RecordingOffer
 from onrecord.sip.siprec.state import RecordingState, Resolution
@@ -41,14 +41,12 @@ class Speakers:
     sides: Mapping[str, tuple[Party, ...]]
 
     @classmethod
-    def of(
-        cls, state: RecordingState, labels: Sequence[str], lines: Sequence[RecordedMedia]
-    ) -> Self:
-        """Read them from what the metadata says of the lines that can be recorded."""
+    def of(cls, state: RecordingState, labels: Sequence[str], kept: Sequence[bool]) -> Self:
+        """Read them from what the metadata says of the lines that are kept."""
         heard = [
             tuple(participant.id for participant in found.participants)
-            for found, line in zip(state.resolve(labels), lines, strict=True)
-            if line.codecs
+            for found, is_kept in zip(state.resolve(labels), kept, strict=True)
+            if is_kept
         ]
         present = {participant.aor or participant.id: participant for participant in state.present}
         turned = _is_turned(state, heard)

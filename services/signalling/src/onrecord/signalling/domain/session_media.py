@@ -44,7 +44,7 @@ class SessionMedia:
         self._legs: dict[int, str] = {}
         self._places: dict[str, tuple[str, int]] = {}
         self._known: tuple[Stream, ...] = ()
-        self._former: tuple[tuple[RecordedMedia, ...], tuple[Stream, ...]] = ((), ())
+        self._former: tuple[tuple[RecordedMedia, ...], tuple[Stream, ...]] | None = None
         self._answer = Answer(b"", ())
         self._local = LocalRecorder(_UNSPECIFIED, {}, session_id)
 
@@ -60,8 +60,13 @@ class SessionMedia:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The label of each line of the last offer."""
-        return description.labels(self.lines)
+        """The label of each line as we described it last."""
+        return tuple(line.label for line in self._answer.lines)
+
+    @property
+    def answered(self) -> tuple[AnsweredLine, ...]:
+        """Every line as we described it last."""
+        return self._answer.lines
 
     @property
     def kept(self) -> list[tuple[str, AnsweredLine]]:
@@ -87,7 +92,8 @@ class SessionMedia:
 
     def take(self, lines: tuple[RecordedMedia, ...]) -> tuple[Stream, ...]:
         """Take an offer; give the streams that the recorder must be told of, none if it knows."""
-        self._former = self.lines, self._known
+        if self._former is None:
+            self._former = self.lines, self._known
         self.lines = lines
         for index in description.recordable(lines):
             if index not in self._legs and len(self._legs) < len(STREAMS):
@@ -106,8 +112,9 @@ class SessionMedia:
         return tuple(stream for stream in streams if stream not in before)
 
     def give_back(self) -> None:
-        """Forget the offer that was taken last: it was refused, the one before it still stands."""
-        self.lines, self._known = self._former
+        """Forget an offer that was taken and not answered: the one before it still stands."""
+        if self._former is not None:
+            (self.lines, self._known), self._former = self._former, None
 
     def opened(self, places: Mapping[str, tuple[str, int]]) -> None:
         """Take the recorder's addresses, by leg."""
@@ -127,5 +134,5 @@ class SessionMedia:
         if self._answer.body and answer.body != self._answer.body:
             local = LocalRecorder(host, ports, local.session_id, local.version + 1, gate)
             answer = description.build_answer(self.lines, local)
-        self._local, self._answer = local, answer
+        self._local, self._answer, self._former = local, answer, None
         return answer.body

@@ -34,6 +34,7 @@ class SessionMetadata:
         self.is_wanting = False
         self._state = RecordingState()
         self._speakers = Speakers({}, {})
+        self._digest = ""
         self._correlation: tuple[CorrelationId, ...] = ()
         self._descriptions = self._passages = 0
 
@@ -62,13 +63,17 @@ class SessionMetadata:
                 presence, fault = "quarantined", error.reason
         self.is_wanting |= presence == "quarantined"
         fields = described(offer, self._state, media, (presence, fault))
+        if offer.digest and offer.digest == self._digest:
+            fields.pop("document", None)  # a session timer's refresh brings it all again
+        self._digest = offer.digest or self._digest
         self._descriptions += 1
         return Enter("session.described", fields, self.latest)
 
     def passages(self, media: SessionMedia) -> list[Passage]:
         """Who came and who went since this was asked last; the first who are named were there."""
         before = self._speakers
-        self._speakers = Speakers.of(self._state, media.labels, media.lines)
+        kept = [bool(line.port) for line in media.answered]
+        self._speakers = Speakers.of(self._state, media.labels, kept)
         if not before.present or not self._speakers.present:
             return []
         return list(self._compared(before, self._speakers))

@@ -104,7 +104,8 @@ def _started(
             state = state.merge(read.snapshot, 0.0)
         except MetadataError:
             state = RecordingState()  # the session's own machine says so in its facts
-    speakers = Speakers.of(state, description.labels(read.media), read.media)
+    kept = [bool(line.codecs) for line in read.media]
+    speakers = Speakers.of(state, description.labels(read.media), kept)
     ids = {found.kind: found.value for found in (*state.correlation, *read.correlation)}
     return {
         "direction": "inbound",
