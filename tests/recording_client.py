@@ -191,13 +191,14 @@ class RecordingClient:
         """The lines of its first offer."""
         return offer.read(self.script.invite).media
 
-    async def place(self, server: tuple[str, int]) -> None:
-        """Let sipp begin, and send streams as soon as it was answered."""
+    async def place(self, server: tuple[str, int], transport: str = "u1") -> None:
+        """Let sipp begin; `transport` as its option `-t` has it."""
         scenario = self._scenario()
         scenario.write_text(self.script.xml(), encoding="utf-8")
         with (self.folder / "sipp.out").open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
-                "sipp", f"{server[0]}:{server[1]}", "-sf", str(scenario), "-i", LOOPBACK,
+                "sipp", f"{server[0]}:{server[1]}", "-sf", str(scenario),
+                "-i", LOOPBACK, "-t", transport,
                 "-m", "1", "-nostdin", "-trace_msg", "-message_file", str(self.folder / "messages"),
                 "-timeout", "60", "-timeout_error", "-trace_err", "-base_cseq", "1",
                 stdout=out, stderr=out, cwd=self.folder,
