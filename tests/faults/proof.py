@@ -152,10 +152,13 @@ def _checks(seen: Observed) -> list[str]:
 
 
 def _audio_outside_the_record(seen: Observed, objects: Path) -> list[str]:
-    """Objects that no entry names: audio that was put away and not accounted for."""
+    """Objects that no entry names: audio that was put away and not accounted for.
+
+    What begins with a dot is no object: a writer died before it gave the file its name.
+    """
     found = {
         str(path.relative_to(objects))
-        for path in (objects / seen.call).rglob("*")
+        for path in (objects / seen.call).rglob("[!.]*")
         if path.is_file()
     }
     return (

@@ -79,6 +79,7 @@ class Doors:
         self.refusals: dict[str, str] = {}
         self.notice_may_end = asyncio.Event()
         self.notice_may_end.set()
+        self.hanging: list[str] = []
         self.changed = asyncio.Condition()
         self.failing_media: asyncio.Queue[str] = asyncio.Queue()
 
@@ -88,10 +89,20 @@ class Doors:
         if isinstance(fault, grpc.StatusCode):
             await context.abort(fault, "by the test")
         if fault == HANG:
-            await asyncio.Event().wait()
+            await self._hang(method)
         async with self.changed:
             self.asked.append((method, request))
             self.changed.notify_all()
+
+    async def _hang(self, method: str) -> None:
+        """Answer never; in `hanging` for as long as the caller waits."""
+        async with self.changed:
+            self.hanging.append(method)
+            self.changed.notify_all()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.hanging.remove(method)
 
     def methods(self, *names: str) -> list[str]:
         """Return the methods asked, in order, of those named."""
@@ -128,6 +139,11 @@ class Doors:
             await self.changed.wait_for(
                 lambda: sum(fact["type"] == kind for fact in self.facts()) >= count
             )
+
+    async def until_hanging(self, method: str) -> None:
+        """Wait until somebody waits for the answer of a method that never answers."""
+        async with asyncio.timeout(DEADLINE), self.changed:
+            await self.changed.wait_for(lambda: method in self.hanging)
 
     async def until_asked(self, method: str, count: int = 1) -> None:
         """Wait until a method was asked so often."""

@@ -361,6 +361,23 @@ async def test_call_control(stand: Stand) -> None:
     assert stand.doors.fact("call.ended")["cause"] == "operator"
 
 
+async def test_a_stop_does_not_queue_behind_the_gate(tmp_path: Path) -> None:
+    """An objection while the recorder has not answered Record is told to it at once."""
+    async with Stand(tmp_path, doors_up=True, media_seconds=30.0) as stand, agent(stand):
+        stand.doors.faults["Record"] = HANG
+        async with grpc.aio.insecure_channel(f"{LOOPBACK}:{stand.control}") as channel:
+            control = rpc.CallControlStub(channel)
+            phone = await caller(stand, RECORDED, "-sf", str(scenario(stand, WAITS_FOR_BYE)))
+            await stand.doors.until_hanging("Record")
+            (call,) = (await control.List(pb.ListRequest(), timeout=5)).calls
+            objection = pb.ObjectRequest(call_id=call.call_id, party="agent", channel="api")
+            await control.Object(objection, timeout=5)
+            assert stand.doors.methods("Record", "Stop") == ["Stop"]
+            await control.HangUp(pb.HangUpRequest(call_id=call.call_id), timeout=5)
+        await phone.wait()
+        await stand.doors.until_fact("call.ended")
+
+
 async def test_failed_recording_ends_a_strict_call(stand: Stand) -> None:
     """The recorder says that it failed: on a strict route both parties are hung up."""
     async with agent(stand):

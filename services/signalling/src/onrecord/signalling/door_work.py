@@ -57,12 +57,12 @@ class DoorWork:
                 self._start(running, self._permit(running, effect), "ledger_unavailable")
             case do.OpenGate(grant):
                 self._start(running, self._record(running, grant), "media_unavailable")
+            case do.UpdateMedia():
+                self._start(running, self._update(running, effect), None)
+            case do.PauseMedia() | do.StopMedia():
+                running.shutting = self._start(running, self._shut(running, effect), None)
             case do.CloseMedia():
-                if running.watching is not None:
-                    running.watching.cancel()
-                self._start(running, self._tell(running, effect), None)
-            case do.UpdateMedia() | do.PauseMedia() | do.StopMedia():
-                self._start(running, self._tell(running, effect), None)
+                self._start(running, self._close(running), None)
             case _:
                 return False
         return True
@@ -130,10 +130,10 @@ class DoorWork:
         if running.call.phase is not Phase.OVER and running.watching is None:
             running.watching = self._start(running, self._watch(running), None)
 
-    async def _update(self, running: RunningCall, effect: do.UpdateMedia) -> on.Input:
+    async def _update(self, running: RunningCall, effect: do.UpdateMedia) -> on.Input | None:
         async with running.media_turn:
             await self._doors.recorders.update(running.media_address, running.id, effect)
-        return on.MediaUpdated()
+        return on.MediaUpdated() if effect.is_awaited else None
 
     async def _announce(self, running: RunningCall) -> on.Input:
         decision = running.call.plan.decision
@@ -156,21 +156,22 @@ class DoorWork:
             return on.RecordingFailed()
         return None
 
-    async def _tell(self, running: RunningCall, effect: do.Effect) -> None:
-        """Commands that nothing waits for, in the order given."""
+    async def _shut(self, running: RunningCall, effect: do.PauseMedia | do.StopMedia) -> None:
+        """Keep nothing; a stop waits for no turn, it is for good and no later Record undoes it."""
         recorders, address = self._doors.recorders, running.media_address
+        try:
+            if isinstance(effect, do.StopMedia):
+                await recorders.stop(address, running.id, effect.cause)
+            else:
+                async with running.media_turn:
+                    await recorders.pause(address, running.id, effect)
+        except grpc.aio.AioRpcError as error:
+            running.media_fault = reason_of(error)
+            raise
+        running.media_fault = ""
+
+    async def _close(self, running: RunningCall) -> None:
+        if running.watching is not None:
+            running.watching.cancel()
         async with running.media_turn:
-            try:
-                match effect:
-                    case do.UpdateMedia():
-                        await recorders.update(address, running.id, effect)
-                    case do.PauseMedia():
-                        await recorders.pause(address, running.id, effect)
-                    case do.StopMedia(cause):
-                        await recorders.stop(address, running.id, cause)
-                    case do.CloseMedia():
-                        await recorders.close(address, running.id)
-            except grpc.aio.AioRpcError as error:
-                running.media_fault = reason_of(error)
-                raise
-            running.media_fault = ""
+            await self._doors.recorders.close(running.media_address, running.id)

@@ -147,10 +147,12 @@ class CallControlServicer(stubs.CallControlServicer):
 
 async def _media_done(running: RunningCall) -> None:
     """Wait for the recorder to have taken what the call told it. Raises Unavailable."""
-    await asyncio.sleep(0)  # the command's task takes its turn first
+    if running.shutting is None:
+        return
     try:
-        async with asyncio.timeout(COMMAND_SECONDS), running.media_turn:
-            fault = running.media_fault
+        async with asyncio.timeout(COMMAND_SECONDS):
+            await asyncio.shield(running.shutting)
+        fault = running.media_fault
     except TimeoutError:
         fault = "media_timeout"
     if fault:

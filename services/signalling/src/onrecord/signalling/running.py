@@ -37,7 +37,11 @@ Conductor = Call | RecordingSession
 
 
 class RunningCall:
-    """A call and its ties to the outside; media commands take `media_turn` one after another."""
+    """A call and its ties to the outside.
+
+    Media commands take `media_turn` one after another, but for a stop. `shutting` is the last
+    pause or stop, and `media_fault` what came of it.
+    """
 
     def __init__(self, call: Conductor, started_at: str, span: Span) -> None:
         self.call = call
@@ -51,6 +55,7 @@ class RunningCall:
         self.media_address = ""
         self.media_turn = asyncio.Lock()
         self.media_fault = ""
+        self.shutting: asyncio.Task[None] | None = None
         self.ring_timer: asyncio.TimerHandle | None = None
         self.watching: asyncio.Task[None] | None = None
         self.resuming: list[asyncio.Future[str]] = []
