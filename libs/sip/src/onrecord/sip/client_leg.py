@@ -141,18 +141,21 @@ class ClientLeg(Leg):
         return 3.0
 
     def _tries_again(self, response: Response, now: float) -> bool:
-        """RFC 4028 §7.3: call once more with the longer interval that a 422 asks for."""
-        if response.status != 422 or self._is_cancelled or self._retries >= MAX_RETRIES:
+        """Call once more: with an answer to a challenge, or with the interval of a 422 (§7.3)."""
+        if self._is_cancelled or self._retries >= MAX_RETRIES:
             return False
-        if not self._session.lengthen(response):
+        is_longer = response.status == 422 and self._session.lengthen(response)
+        if not is_longer and not self._is_challenged(response):
             return False
         self._retries += 1
         headers = Headers(list(self._invite.headers))
         headers.override([("Via", self._core.via()), *self._session.fields()])
-        headers.override([("Min-SE", response.headers.get("Min-SE") or "")])
+        if is_longer:
+            headers.override([("Min-SE", response.headers.get("Min-SE") or "")])
         headers.set("CSeq", f"{self._invite.cseq.number + 1} INVITE")
         hop = self._hop
         self._invite = Request("INVITE", self._invite.uri, headers, self._invite.body)
+        self._authorize(self._invite)
         self._early, self._has_provisional = EarlyDialogs(), False
         self._core.layer.send_request(self._invite, hop, self, now)
         return True

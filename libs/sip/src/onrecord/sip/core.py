@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from onrecord.sip.capabilities import SDP_TYPE, Capabilities
 from onrecord.sip.dialog import DialogKey
+from onrecord.sip.digest import Credentials
 from onrecord.sip.events import Event, LegId
 from onrecord.sip.headers import BRANCH_COOKIE
 from onrecord.sip.hop import Hop
@@ -32,10 +33,12 @@ class Core:
         tokens: Callable[[], str],
         timers: Timers,
         capabilities: Capabilities,
+        credentials: Mapping[str, Credentials],
     ) -> None:
         self.transports = Transports(local)
         self.tokens = tokens
         self.capabilities = capabilities
+        self.credentials = credentials
         self.layer = TransactionLayer(timers, self.transports, self.branch)
         self.events: deque[Event] = deque()
         self.legs: dict[LegId, Leg] = {}

@@ -11,7 +11,7 @@ Commands about a leg that is already over do nothing: they race with the far sid
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from onrecord.sip.admission import RETRY_AFTER
 from onrecord.sip.asked import Fields, Reply
@@ -19,6 +19,7 @@ from onrecord.sip.capabilities import INSIDE_DIALOG, Capabilities
 from onrecord.sip.client_leg import ClientLeg, Invitation
 from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog, DialogKey
+from onrecord.sip.digest import Credentials
 from onrecord.sip.errors import SipError
 from onrecord.sip.events import Event, IncomingInvite, LegId, RequestId
 from onrecord.sip.headers import Headers
@@ -41,8 +42,9 @@ class Endpoint:
     must be able to reach it there. `tokens` returns a new unguessable token of letters and digits
     at each call. `admits` is asked about each INVITE of a new call before anything is kept of it;
     False sheds it with 503. Without it the bound is `is_crowded`, which always holds for requests
-    that belong to no call. `capabilities` are what the owner itself takes care of. While
-    `is_draining`, OPTIONS is answered 503.
+    that belong to no call. `capabilities` are what the owner itself takes care of. `credentials`,
+    by realm, answer the challenges that our calls meet. While `is_draining`, OPTIONS is answered
+    503.
     """
 
     def __init__(
@@ -52,12 +54,15 @@ class Endpoint:
         timers: Timers | None = None,
         admits: Callable[[Request], bool] | None = None,
         capabilities: Capabilities | None = None,
+        credentials: Mapping[str, Credentials] | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
         self.is_draining = False
         self._admits = admits or (lambda _request: not self.is_crowded)
-        self._core = Core(local, tokens, timers or Timers(), capabilities or Capabilities())
+        self._core = Core(
+            local, tokens, timers or Timers(), capabilities or Capabilities(), credentials or {}
+        )
 
     # The five doors
 

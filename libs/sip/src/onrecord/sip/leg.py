@@ -6,6 +6,7 @@ from onrecord.sip.asked import AskedRequests, Fields, Reply
 from onrecord.sip.capabilities import ASKED
 from onrecord.sip.core import Core
 from onrecord.sip.dialog import Dialog, DialogKey
+from onrecord.sip.digest import ANSWERS, Authorizer
 from onrecord.sip.errors import SipError
 from onrecord.sip.events import (
     Acked,
@@ -44,6 +45,7 @@ class Leg:
         self._incoming: ServerInvite | ServerUpdate | None = None
         self._asked = AskedRequests(core, leg_id)
         self._session = SessionTimer(core.capabilities.session, self._refresh, self._on_expiry)
+        self._authorizer: Authorizer | None = None
         self._described = b""
         self._takes_update = False
         self._reinvite: Request | None = None
@@ -154,7 +156,9 @@ class Leg:
 
     def on_response(self, request: Request, response: Response, now: float) -> None:
         """Take a response to a request of this leg."""
-        if request.method == "BYE" and response.status >= 200:
+        if request.method == "BYE" and self._dialog and self._is_challenged(response):
+            self._send_in(self._dialog, "BYE", now)
+        elif request.method == "BYE" and response.status >= 200:
             self._on_bye_done(request)
         elif request is self._refreshing:
             self._on_refreshed(request, response, now)
@@ -292,6 +296,9 @@ class Leg:
                 self._unacknowledged = request
         if request is not self._reinvite:
             return
+        if self._is_challenged(response):
+            self._reinvite = self._send_offer(self._dialog, "INVITE", request.body, now)
+            return
         self._reinvite = None
         if response.status < 300:
             self._core.events.append(ReinviteAnswered(self.id, response.body))
@@ -310,8 +317,22 @@ class Leg:
             ack = dialog.request("ACK", self._core.via(), cseq=invite.cseq.number)
             if body:
                 self._core.describe(ack, body, peer, ack.uri)
+            said = [(name, v) for name in ANSWERS for v in invite.headers.fields(name)]
+            ack.headers.override(said)  # §22.1: with the credentials of its INVITE
             self._acks = {k: v for k, v in self._acks.items() if k[0] != key[0]} | {key: ack}
         self._core.transports.send(ack, peer)
+
+    def _is_challenged(self, response: Response) -> bool:
+        """Whether the far side asks who we are, and we can say (RFC 7616); then ask again."""
+        if response.status not in (401, 407) or not self._core.credentials:
+            return False
+        if self._authorizer is None:
+            self._authorizer = Authorizer(self._core.credentials, self._core.tokens)
+        return self._authorizer.take(response)
+
+    def _authorize(self, request: Request) -> None:
+        if self._authorizer is not None:
+            self._authorizer.authorize(request)
 
     def _repeat_ack(self, dialog: Dialog, invite: Request, now: float) -> None:
         """ACK a 2xx, unless it is one whose offer still waits for the owner's answer."""
@@ -326,6 +347,7 @@ class Leg:
         supported = self._core.capabilities.supported(without=OPTION_TAG)  # the session is there
         request.headers.set("Supported", supported)
         request.headers.override(self._session.fields())
+        self._authorize(request)
         self._core.layer.send_request(request, peer, self, now)
         return request
 
@@ -334,6 +356,7 @@ class Leg:
     ) -> None:
         request = dialog.request(method, self._core.via())
         request.headers.override(headers)
+        self._authorize(request)
         peer = self._core.destination(dialog.next_hop, dialog.peer)
         self._core.layer.send_request(request, peer, self, now)
 

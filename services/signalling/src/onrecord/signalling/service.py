@@ -16,6 +16,7 @@ from onrecord.signalling.adapters.kept_calls import KeptCalls
 from onrecord.signalling.adapters.recorders import Recorders
 from onrecord.signalling.adapters.sip_figures import offer_figures
 from onrecord.signalling.adapters.sip_sockets import local_addresses, open_sockets
+from onrecord.signalling.credentials import load_credentials
 from onrecord.signalling.domain.plan import Office
 from onrecord.signalling.door_work import Doors
 from onrecord.signalling.leases import keep_alive, renew_leases
@@ -53,6 +54,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         *local_addresses(settings),
         tokens=lambda: secrets.token_hex(8),
         admits=switchboard.admits,
+        credentials=load_credentials(settings.sip_credentials),
         capabilities=CAPABILITIES if routes.sessions is not None else None,
     )
     sockets = open_sockets(settings, routes, switchboard.on_sip)

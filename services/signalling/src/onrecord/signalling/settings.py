@@ -29,6 +29,9 @@ class SignallingSettings(ServiceSettings):
         default=None, description="the authority that every SIP peer's certificate must be of (PEM)"
     )
     routes: Path = Field(description="the routes file")
+    sip_credentials: Path | None = Field(
+        default=None, description="file with user and password by realm, for trunks that ask"
+    )
     journal_key: Path = Field(description="file with 32 bytes in hexadecimal")
     ledger: str = Field(description="host:port of the consent-ledger's door")
     media: str = Field(description="host:port of the media-recorder's door")
