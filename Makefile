@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: $(VENV)/.ready  ## place two real calls from end to end and check every promise
 	@$(BIN)/onrecord demo
 up: $(VENV)/.ready  ## run the five services and the embedded servers until Ctrl-C
-	@$(BIN)/onrecord up
+	@$(BIN)/onrecord up $(ARGS)
 
 ## Measure it
 .PHONY: bench bench-call bench-b2bua bench-fuzz-sip
@@ -59,9 +59,14 @@ help:  ## this list
 # uv itself comes by pip, from the lock and with its hashes; uv then installs the rest.
 $(VENV)/.ready: requirements-dev.lock pyproject.toml $(MEMBER_FILES)
 	@echo "Setting up $(VENV) (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || \
+		{ echo "$(PYTHON) must be Python 3.11 or later with its venv module (Debian: python3-venv)," \
+		"or name another: make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/uv.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock || \
+		{ echo "The packages cannot be had: is the package index reachable? pip says why above." \
+		"A proxy or mirror is pip's own setting (pip config, PIP_INDEX_URL)."; exit 1; }
 	@$(UV) pip install --quiet --no-config --system-certs --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@$(UV) pip install --quiet --no-config --python $(BIN)/python --no-deps --no-build-isolation $(foreach m,$(MEMBERS),-e ./$(m))
 	@touch $@

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from onrecord.platform.clock import monotonic
 from onrecord.platform.telemetry import get_logger
 from onrecord.signalling.routes import Emergency, Routes
 from onrecord.signalling.settings import SignallingSettings
@@ -17,16 +19,36 @@ from onrecord.sip.uri import split_host_port
 log = get_logger()
 
 
-class RoutesGuard:
-    """Lets in whom the routes file names: peers, and where calls are sent to."""
+STRANGER_SECONDS = 60.0
+"""How often a stranger is told of at most: a flood of them must not become one of lines."""
 
-    def __init__(self, routes: Routes) -> None:
+
+class RoutesGuard:
+    """Lets in whom the routes file names: peers, and where calls are sent to.
+
+    A stranger gets no answer; the log says so, for who forgot a peer.
+    """
+
+    def __init__(self, routes: Routes, file: Path, now: Callable[[], float] = monotonic) -> None:
+        """`file` is named to who reads the log."""
         self._routes = routes
+        self._file = str(file)
+        self._now = now
+        self._quiet_until = 0.0
 
     def knows(self, hop: Hop) -> bool:
         """By address; with TLS from anywhere if a peer is known by name: its certificate tells."""
         by_name = hop.transport == "tls" and self._routes.has_names
-        return by_name or hop.host in self._routes.sources
+        known = by_name or hop.host in self._routes.sources
+        if not known and self._now() >= self._quiet_until:
+            self._quiet_until = self._now() + STRANGER_SECONDS
+            log.warning(
+                "sip from an address that is not in [peers] dropped",
+                routes=self._file,
+                transport=hop.transport,
+                **{"pii.source": hop.host},
+            )
+        return known
 
     def trusts(self, names: frozenset[str]) -> bool:
         """Whether a certificate names a peer, or a host that calls are sent to."""
@@ -47,7 +69,7 @@ def open_sockets(
     return SipSockets(
         _addresses(settings, lambda listen, _advertised: listen),
         on_event,
-        guard=RoutesGuard(routes),
+        guard=RoutesGuard(routes, settings.routes),
         security=security,
         admission=Admission(
             settings.sip_new_per_second,
