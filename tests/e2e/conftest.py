@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from stack import RunningStack, running_stack
@@ -28,9 +27,3 @@ def peer() -> object:
         return path
 
     return find
-
-
-@pytest.fixture
-def scenarios() -> Path:
-    """The folder of sipp's scenarios."""
-    return Path(__file__).parent / "sipp"

@@ -26,6 +26,7 @@ SURELY_BEFORE = 150
 """Frames at the end and at the beginning of what is played: after and during the notice."""
 
 Find = Callable[[str], str]
+SCENARIOS = Path(__file__).parent / "sipp"
 
 
 @pytest.fixture
@@ -56,16 +57,13 @@ def sipp(folder: Path, program: str, scenario: Path, *arguments: str) -> Iterato
     assert code == 0, f"sipp {scenario.stem} ended with {code}"
 
 
+@pytest.mark.parametrize("way", ["u1", "t1"])
 async def test_what_sipp_plays_is_in_the_wav(
-    stack: RunningStack,
-    tmp_path: Path,
-    played: dict[str, bytes],
-    peer: Find,
-    scenarios: Path,
+    stack: RunningStack, tmp_path: Path, played: dict[str, bytes], peer: Find, way: str
 ) -> None:
-    """Decoded by ffmpeg and by sox, each channel holds its party's audio bit by bit."""
+    """By UDP and by TCP; each channel, decoded by ffmpeg and by sox, holds its party's audio."""
     async with laboratory(stack, port=0) as lab:
-        call, seen = await a_call_by_sipp(lab, tmp_path, peer("sipp"), scenarios)
+        call, seen = await a_call_by_sipp(lab, tmp_path, peer("sipp"), way)
         assert (await lab.event(call, "call.verdict")).fields["verdict"] == "recorded"
     for party, audio in played.items():
         kept = b"".join(frame.payload for frame in seen.frames(party))
@@ -78,13 +76,14 @@ async def test_what_sipp_plays_is_in_the_wav(
 
 
 async def a_call_by_sipp(
-    lab: Laboratory, folder: Path, program: str, scenarios: Path
+    lab: Laboratory, folder: Path, program: str, way: str
 ) -> tuple[str, Observed]:
-    """One call from sipp to sipp, up to its verdict, and what can be seen of it."""
+    """One call from sipp, `way` as its `-t` has it, to sipp, and what can be seen of it."""
     head = await lab.head()
     host, port = lab.stack.sip
-    agent = sipp(folder, program, scenarios / "agent.xml", "-p", str(lab.stack.agent[1]))
-    caller = sipp(folder, program, scenarios / "caller.xml", "-s", "1000", f"{host}:{port}")
+    agent = sipp(folder, program, SCENARIOS / "agent.xml", "-p", str(lab.stack.agent[1]))
+    dialled = ("-t", way, "-s", "1000", f"{host}:{port}")
+    caller = sipp(folder, program, SCENARIOS / "caller.xml", *dialled)
     with agent, caller:
         call = await lab.id_of_call_after(head)
         await lab.event(call, "recording.started")

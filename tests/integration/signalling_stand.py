@@ -24,6 +24,7 @@ from onrecord.api.media_recorder.v1 import media_recorder_pb2_grpc as media_rpc
 from onrecord.platform.lifecycle import Chassis, Service
 from onrecord.signalling.service import build
 from onrecord.signalling.settings import SignallingSettings
+from onrecord.standalone import ports
 from processes import until
 
 LOOPBACK = "127.0.0.1"
@@ -59,11 +60,13 @@ to = "sip:127.0.0.1:{agent}"
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """Return a port that nobody has at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody has at this moment, for UDP and TCP: SIP listens on both.
+
+    Not one that the system would give to an outgoing connection meanwhile.
+    """
+    held = ports.reserve(kind)
+    held.release()
+    return held.number
 
 
 class Doors:
@@ -312,6 +315,15 @@ class ProcessStand(Stand):
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
         await self._process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to stop, and go on at once."""
+        self._process.send_signal(signal.SIGTERM)
+
+    async def ended(self, seconds: float) -> int:
+        """Wait for its end; return its exit code. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            return await self._process.wait()
 
     @property
     def log(self) -> str:

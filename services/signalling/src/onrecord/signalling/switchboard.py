@@ -108,6 +108,7 @@ class Switchboard:
         self._work = DoorWork(doors, self.happen)
         self._is_draining = is_draining
         self._no_call = asyncio.Event()
+        self._last: set[str] = set()
         self._relay = Relay()
         self._by_leg: dict[sip.LegId, tuple[RunningCall, Party]] = {}
 
@@ -188,6 +189,7 @@ class Switchboard:
 
     async def empty(self, seconds: float) -> None:
         """Wait until no call runs any more, at most so many seconds."""
+        self._last |= set(self.calls)
         if self.calls:
             log.info("waiting for calls", calls=len(self.calls), seconds=seconds)
             self._no_call.clear()
@@ -206,8 +208,8 @@ class Switchboard:
         await self._work.close(seconds)
         with contextlib.suppress(TimeoutError):  # what is left waits in the journal
             async with asyncio.timeout(seconds):
-                for running in ending:
-                    await self._doors.facts.drained(running.id, seconds)
+                for call_id in self._last | {running.id for running in ending}:
+                    await self._doors.facts.drained(call_id, seconds)
 
     def sessions_known_as(self, kind: str, value: str) -> list[RunningCall]:
         """The recording sessions to which their client gave this identifier."""
