@@ -27,6 +27,10 @@ from stack import RunningStack, laboratory, running_stack
 UCID = "001900014E3E7D5C"
 """What the offer in Oracle's style says of the call."""
 
+METADATA = """<recording><datamode>partial</datamode>
+<session session_id='again'><sipSessionID>abc@192.0.2.1</sipSessionID></session>
+</recording>"""
+
 
 @pytest.fixture(scope="module")
 def claiming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
@@ -141,7 +145,10 @@ async def test_the_story_of_a_call(claiming: RunningStack, tmp_path: Path) -> No
         client.script.then(
             "INVITE", body=both.with_direction("sendonly"), content_type="application/sdp"
         )
-        client.script.then("wait", seconds=2.5).then("BYE")
+        client.script.then("wait", seconds=1)
+        client.script.then(
+            "UPDATE", body=METADATA, content_type="application/rs-metadata+xml"
+        ).then("wait", seconds=1.5).then("BYE")
         await client.place(claiming.sip)
         await client.talk(10)
         call = await lab.id_of_call_after(head)
@@ -159,7 +166,9 @@ async def test_the_story_of_a_call(claiming: RunningStack, tmp_path: Path) -> No
         await client.over()
         seen = await recorded(lab, call, client, verdict="partly_recorded")
         described = seen.of_type("session.described")
-        assert [len(entry.fields["streams"]) for entry in described] == [1, 2, 2, 2]
+        assert [len(entry.fields["streams"]) for entry in described] == [1, 2, 2, 2, 2]
+        present = [entry.fields["metadata"] for entry in described]
+        assert present == ["present", "present", "absent", "absent", "present"]
         newest = described[1]
         assert [one.speakers for one in await heard(lab, newest)] == [
             ("sip:9000@192.0.2.102",),
