@@ -108,6 +108,7 @@ class Driver:
     def recording(self) -> Driver:
         """Go on until audio is kept."""
         self.opened()
+        self.happen(on.Acknowledged("caller", b""))
         if not self.all(do.RequestPermit):
             for party in ("caller", "agent"):
                 self.state(party)

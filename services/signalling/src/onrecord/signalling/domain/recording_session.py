@@ -50,7 +50,7 @@ class RecordingSession:
         self._offer = plan.offer
         self._metadata = SessionMetadata()
         self._pauses: set[str] = set()
-        self._is_stale = False
+        self._is_stale = self._is_up = False
         self._agreed: Gate = "open"
         self._owes_offer = self._owes_answer = False
         self._asked_for: tuple[str, ...] = ()
@@ -86,8 +86,6 @@ class RecordingSession:
         if (state := self._STATES.get(self.phase)) is not None:
             state(self, happening, now)
         return self._take_effects()
-
-    # Inputs that mean the same in every phase
 
     def _handle_anywhere(self, happening: on.Input, now: float) -> bool:
         is_answered = self._answered_at is not None
@@ -140,14 +138,21 @@ class RecordingSession:
                 self._media.give_back()
                 self._owes_answer = False
                 self._do(do.Refuse("caller", 503))
-            case on.Acknowledged(_, body) if body and not self._offer.media:
-                self._take_answer(body, now)
-            case on.Acknowledged() if self._metadata.is_wanting and self.plan.takes_update:
-                self._metadata.is_wanting = False
-                self._do(do.AskSnapshot("the metadata that came cannot be used by itself"))
+            case on.Acknowledged(_, body):
+                self._on_acknowledged(body, now)
             case _:
                 return False
         return True
+
+    def _on_acknowledged(self, body: bytes, now: float) -> None:
+        """From the first ACK on we may ask in our turn: before it, every offer is glare."""
+        self._is_up = True
+        if body and not self._offer.media:
+            self._take_answer(body, now)
+        elif self._metadata.is_wanting and self.plan.takes_update:
+            self._metadata.is_wanting = False
+            self._do(do.AskSnapshot("the metadata that came cannot be used by itself"))
+        self._agree_on_media()
 
     def _object(self, party: Party, channel: str) -> None:
         """Enter it and keep nothing from now on."""
@@ -288,8 +293,6 @@ class RecordingSession:
                 if self.phase is Phase.PAUSED:
                     self._do(do.ResumeOutcome(self._hindrance))
 
-    # Steps
-
     @property
     def _hindrance(self) -> str:
         """Why no permit is asked for; empty where nothing stands in the way."""
@@ -350,7 +353,8 @@ class RecordingSession:
 
     def _agree_on_media(self) -> None:
         """Have the client send, or not, as the gate now is (RFC 7866 §7.2, figure 7)."""
-        if self._agreed != self._wanted_media and not self._owes_answer:
+        may_offer = self._is_up and not self._owes_answer and self.phase is not Phase.OVER
+        if may_offer and self._agreed != self._wanted_media:
             before = self._media.description
             if (now := self._describe()) != before:  # the client may have paused all of it
                 self._do(do.Reoffer("caller", now))
