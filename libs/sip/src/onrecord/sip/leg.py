@@ -151,6 +151,7 @@ class Leg:
         """Take the ACK of a 2xx of ours."""
         if self._incoming is None or not self._incoming.acknowledge(ack):
             return
+        self._incoming = None  # the INVITE is not kept for as long as people talk
         self._core.events.append(Acked(self.id, ack.body))
         self._send_late_bye(now)
 

@@ -24,9 +24,10 @@ class ServerLeg(Leg):
         tag = core.tokens()
         self._is_initial = True
         self._takes_update = "UPDATE" in request.headers.values("Allow")
-        self._initial = ServerInvite(core, request, machine, tag, self._on_no_ack)
+        initial = ServerInvite(core, request, machine, tag, self._on_no_ack)
+        self._initial: ServerInvite | None = initial
         self._dialog = Dialog.for_server(request, tag, source)
-        self._incoming = self._initial
+        self._incoming = initial
         self._invite_key = machine.key
         core.unanswered[machine.key] = self
         core.legs[self.id] = self
@@ -40,11 +41,12 @@ class ServerLeg(Leg):
 
     def trying(self, now: float) -> None:
         """Stop the caller's retransmissions with 100."""
-        self._initial.ring(100, "", b"", now)
+        if self._initial is not None:
+            self._initial.ring(100, "", b"", now)
 
     def ring(self, status: int, reason: str, body: bytes, headers: Headers, now: float) -> None:
         """Send 18x, with early media if there is a body; nothing once answered."""
-        if not self._initial.is_answered:
+        if self._initial is not None and not self._initial.is_answered:
             self._initial.ring(status, reason, body, now, headers)
 
     def answer(self, body: bytes, headers: Headers, now: float) -> None:
@@ -71,9 +73,15 @@ class ServerLeg(Leg):
             self.reject(487, "", Headers(), now)
             self._core.events.append(Cancelled(self.id))
 
+    def on_ack(self, ack: Request, now: float) -> None:
+        """Take the ACK of a 2xx of ours; of the INVITE nothing is kept then."""
+        super().on_ack(ack, now)
+        if self._incoming is None:
+            self._initial = None
+
     def _on_prack(self, request: Request, machine: ServerMachine, now: float) -> None:
         """RFC 3262 §3; an offer in it is refused, its description stays what the 18x had."""
-        if not self._initial.awaits(request):
+        if self._initial is None or not self._initial.awaits(request):
             super()._on_prack(request, machine, now)
             return
         self._respond(request, machine, 488 if request.body else 200, now)
@@ -81,7 +89,7 @@ class ServerLeg(Leg):
 
     def _on_no_ack(self, now: float) -> None:
         """RFC 3262 §3: an 18x that nobody acknowledges fails the call; a 2xx ends the session."""
-        if self._initial.is_final:
+        if self._initial is None or self._initial.is_final:
             super()._on_no_ack(now)
             return
         self._initial.refuse(504, "", _NOTHING, now)

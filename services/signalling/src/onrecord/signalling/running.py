@@ -13,7 +13,7 @@ from onrecord.signalling.domain.phase import Phase
 from onrecord.signalling.domain.recording_session import RecordingSession
 from onrecord.sip.dialog import Dialog
 from onrecord.sip.events import LegId
-from opentelemetry.trace import Span
+from opentelemetry.trace import NonRecordingSpan, Span
 
 _STATES = {
     Phase.OPENING: "ringing",
@@ -92,8 +92,12 @@ class RunningCall:
     def trace_set_up(self) -> None:
         """End the span once the call is set up: one of hours would be seen only at its end."""
         if self.call.phase in _SET_UP and self.span.is_recording():
+            self.stop_ring_timer()
             self.span.set_attribute("onrecord.gate", self.call.gate_so_far)
             self.span.end()
+            # What stays for the hours of the call is its name, not all that it noted.
+            self.span = NonRecordingSpan(self.span.get_span_context())
+            self.context = call_context(self.span, self.id)
 
     def stop_ring_timer(self) -> None:
         """Ring no longer."""

@@ -52,6 +52,7 @@ class InviteClient(Machine):
         self._retransmit_at = None
 
     def _while_open(self, response: Response, now: float) -> bool:
+        self._bytes = b""  # never sent again: the machine lives on for 32 s of each call
         if response.status < 200:
             self._wait(State.PROCEEDING, until=None)
         elif response.status < 300:
