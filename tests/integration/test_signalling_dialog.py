@@ -11,7 +11,9 @@ from integration.signalling_stand import LOOPBACK, Stand, agent, caller, free_po
 from integration.sipp_scenarios import (
     ACK,
     CONTACT,
+    EARLY,
     HOLD_SDP,
+    INVITE,
     OK,
     SDP,
     TAKES,
@@ -84,6 +86,20 @@ async def test_hold_and_retrieve(stand: Stand) -> None:
     assert conduct == ["RequestPermit", "Record", "Pause", "RequestPermit", "Record", "Close"]
     (pause,) = [request for method, request in stand.doors.asked if method == "Pause"]
     assert (pause.cause, pause.actor_role) == ("hold", "customer")
+
+
+async def test_a_call_without_an_offer_is_recorded(stand: Stand) -> None:
+    """The 200 has our offer, the ACK the caller's answer; then both are told as ever."""
+    bare = INVITE.replace("Content-Type: application/sdp\n", "").replace(SDP, "")
+    ack = ACK.replace("Content-Length: 0\n", f"{TYPE}Content-Length: [len]\n\n{SDP}")
+    bye = in_call("BYE", 2)
+    talk = f'{EARLY}<recv response="200"/>{ack}<pause milliseconds="1500"/>{bye}'
+    await play(
+        stand, RECORDED, f'{bare}{talk}<recv response="200"/>', f'{TAKES}<recv request="BYE"/>{OK}'
+    )
+    assert stand.doors.fact("call.ended")["gate"] == "opened"
+    updates = [request for method, request in stand.doors.asked if method == "Update"]
+    assert [leg.remote_port for leg in updates[-1].legs] == [41000, 41000]
 
 
 async def test_who_asks_for_an_offer_gets_one(stand: Stand) -> None:

@@ -297,6 +297,56 @@ def test_both_legs_have_the_codec_that_was_agreed() -> None:
     assert update.caller.codecs[0] == PCMA
 
 
+def without_an_offer() -> Driver:
+    """A call whose INVITE had no description, answered by the agent and then by us."""
+    driver = Driver(body=b"").until(Phase.DIALLING)
+    driver.feed(on.AgentAnswered(ANSWER), on.MediaUpdated())
+    assert driver.call.phase is Phase.ANSWERING
+    return driver
+
+
+def test_a_call_without_an_offer_is_recorded_too() -> None:
+    """The agent gets ours, the caller what the agent took; its ACK says where it listens."""
+    driver = without_an_offer()
+    invite = only(driver.done, do.InviteAgent)
+    assert isinstance(invite, do.InviteAgent)
+    assert [codec.name for codec in sdp.parse(invite.body).audio.codecs] == [
+        "PCMA",
+        "PCMU",
+        "telephone-event",
+    ]
+    offer = described(only(driver.done, do.Answer))
+    assert ((offer.address, offer.port), offer.codecs) == (OPENED.caller, (PCMA, EVENTS))
+    (update,) = driver.feed(on.Acknowledged("caller", says("caller")))
+    assert isinstance(update, do.UpdateMedia)
+    assert update.caller is not None
+    assert (update.caller.address, update.caller.port) == PLACES["caller"]
+    assert update.is_awaited
+    assert driver.feed(on.MediaUpdated()) == [do.Announce()]
+    driver.feed(on.NoticesGiven(()), on.PermitGranted("g"), on.GateOpened())
+    assert driver.call.phase is Phase.RECORDING
+    holds(driver, "agent")
+    assert driver.call.phase is Phase.PAUSED
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", OFFER.replace(b"8 0 101", b"0")])
+def test_a_caller_who_answers_with_nothing_usable_is_hung_up(body: bytes) -> None:
+    """Both sides get a BYE: nobody could hear the other."""
+    driver = without_an_offer()
+    body = body.replace(b" 18 8 0 101", b" 18")
+    effects = driver.feed(on.Acknowledged("caller", body))
+    assert effects[:2] == [do.HangUp("caller"), do.HangUp("agent")]
+    assert driver.facts()["call.ended"]["cause"] == "not_acceptable"
+
+
+def test_a_recorder_lost_when_the_caller_answers_leaves_the_call_unrecorded() -> None:
+    """`continue`: told nothing, kept nothing, and the reason is on record."""
+    driver = without_an_offer()
+    driver.feed(on.Acknowledged("caller", says("caller")), on.Failed("media_unavailable"))
+    assert (driver.call.phase, driver.call.gate) == (Phase.UNRECORDED, "media_unavailable")
+    assert do.Announce() not in driver.done
+
+
 def test_the_next_target_is_tried_when_one_is_out_of_service() -> None:
     """5xx or silence: the same offer goes to the next one; the last one's failure is passed on."""
     for status in (408, 500, 503, 504):

@@ -45,6 +45,7 @@ class Call:
         self._uses_media = False
         self._targets_tried = 0
         self._our_offer = b""
+        self._heard_caller = False
         self._answer_headers: Fields = ()
         self._answered_at: float | None = None
         self._effects: list[do.Effect] = []
@@ -203,11 +204,11 @@ class Call:
     def _in_answering(self, happening: on.Input, now: float) -> None:
         match happening:
             case on.Acknowledged("caller", body):
-                self._phase = None
-                if isinstance(self._session, RecordedSession):
-                    self._recording.begin()
-                elif not self.plan.offer:
-                    self._do(do.Acknowledge("agent", body))
+                self._on_caller_ack(body, now)
+            case on.MediaUpdated() if self._heard_caller:
+                self._begin_recording()
+            case on.Failed(outage) if self._heard_caller:
+                self._begin_recording(outage)
 
     # Steps
 
@@ -271,6 +272,26 @@ class Call:
         legs = [{"party": p, "codec": codec.name} for p in PARTIES] if codec else []
         self._do(do.Answer("caller", body, self._answer_headers))
         self._do(do.Enter("call.answered", {"legs": legs, "media_node": self.media_node}))
+
+    def _on_caller_ack(self, body: bytes, now: float) -> None:
+        """The call is up; a caller that made no offer says only now where it listens."""
+        session = self._session
+        if isinstance(session, DirectSession):
+            self._phase = None
+            if not self.plan.offer:
+                self._do(do.Acknowledge("agent", body))
+        elif not session.awaits_caller:
+            self._begin_recording()
+        else:
+            try:
+                self._do(session.hear_caller(body))
+                self._heard_caller = True
+            except SdpError:
+                self._end("not_acceptable", 200, now, PARTIES)
+
+    def _begin_recording(self, outage: on.Outage | None = None) -> None:
+        self._phase = None
+        self._recording.begin(outage)
 
     def _without_media(self, outage: on.Outage, now: float) -> None:
         """Before dialling: the call passes through unrecorded, or is refused."""

@@ -20,15 +20,28 @@ _NOWHERE = ("0.0.0.0", "::")
 _ORIGIN = re.compile(rb"(?m)^o=(\S+ \S+) (\d+) ([^\r\n]*)")
 
 
+_OURS = (
+    Codec(8, "PCMA", _CLOCK_RATE),
+    Codec(0, "PCMU", _CLOCK_RATE),
+    Codec(101, "telephone-event", _CLOCK_RATE, fmtp="0-15"),
+)
+
+
 def caller_audio(offer: bytes) -> Media:
-    """Return the caller's audio with the codecs that we relay; raise `SdpError` for none."""
+    """Return the caller's audio with the codecs that we relay; raise `SdpError` for none.
+
+    A caller that makes no offer can be asked for everything that we relay: where it listens comes
+    with its answer.
+    """
+    if not offer:
+        return Media("audio", 0, "RTP/AVP", (), _OURS)
     return _with_a_place(_with_voice(sdp.parse(offer).audio))
 
 
-def agent_audio(answer: bytes, caller: Media) -> Media:
-    """Return the agent's audio with those codecs that were offered; raise `SdpError` for none."""
+def answered_audio(answer: bytes, other: Media) -> Media:
+    """Return a party's audio with those codecs that the other has; raise `SdpError` for none."""
     media = sdp.parse(answer).audio
-    offered = {codec.payload_type for codec in caller.codecs}
+    offered = {codec.payload_type for codec in other.codecs}
     agreed = tuple(codec for codec in media.codecs if codec.payload_type in offered)
     return _with_a_place(_with_voice(replace(media, codecs=agreed)))
 

@@ -37,11 +37,13 @@ class Recording:
         self._is_paused = False
         self._goes_on_by_itself = False
 
-    def begin(self) -> None:
-        """The parties are connected: have both told, unless one objected meanwhile."""
+    def begin(self, outage: on.Outage | None = None) -> None:
+        """The parties are connected: have both told, unless one objected or a door is gone."""
         self.phase = Phase.INFORMING
         if self.objections:
             self._shut("permit_refused")
+        elif outage is not None:
+            self._shut(outage)
         else:
             self._do(do.Announce())
 

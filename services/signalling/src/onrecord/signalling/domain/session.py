@@ -13,7 +13,7 @@ from onrecord.signalling.domain import inputs as on
 from onrecord.signalling.domain.direct_session import other
 from onrecord.signalling.domain.inputs import Party
 from onrecord.signalling.domain.negotiation import (
-    agent_audio,
+    answered_audio,
     answered_direction,
     has_the_same_formats,
     has_the_same_place,
@@ -49,7 +49,9 @@ class RecordedSession:
     ) -> None:
         """Begin with the caller's offer and the addresses that the recorder opened."""
         self._heard: dict[Party, Media] = {"caller": caller}
-        self._shape: dict[Party, SessionDescription] = {"caller": sdp.parse(offer)}
+        self._shape: dict[Party, SessionDescription] = {}
+        if offer:
+            self._shape["caller"] = sdp.parse(offer)
         self._told: dict[Party, LocalAudio] = {
             "caller": LocalAudio(*opened.caller, caller.codecs, session_id),
             "agent": LocalAudio(
@@ -84,7 +86,7 @@ class RecordedSession:
 
     def agree(self, body: bytes) -> do.UpdateMedia:
         """Take the agent's answer; tell the recorder. Raises `SdpError` for no common codec."""
-        agent = agent_audio(body, self._heard["caller"])
+        agent = answered_audio(body, self._heard["caller"])
         self._shape["agent"] = sdp.parse(body)
         self._heard["agent"] = agent
         self._heard["caller"] = replace(self._heard["caller"], codecs=agent.codecs)
@@ -94,8 +96,20 @@ class RecordedSession:
 
     @property
     def answer_to_caller(self) -> bytes:
-        """What the agent took, at the recorder's address for the caller."""
+        """What the agent took, at the recorder's address: an offer where the caller made none."""
         return self._description("caller")
+
+    @property
+    def awaits_caller(self) -> bool:
+        """Whether the caller made no offer, so that its side comes with its ACK."""
+        return "caller" not in self._shape
+
+    def hear_caller(self, body: bytes) -> do.UpdateMedia:
+        """Take the caller's answer to our offer; tell the recorder. Raises `SdpError`."""
+        answer = answered_audio(body, self._heard["agent"])
+        self._shape["caller"] = sdp.parse(body)
+        self._heard["caller"] = answer
+        return self._update(is_awaited=True)
 
     def handle(self, happening: on.Exchange, *, may_change: bool) -> list[do.Effect]:
         """Take one step of an exchange; with `may_change` False only a refresh is accepted."""
@@ -212,7 +226,9 @@ class RecordedSession:
         )
 
     def _description(self, party: Party) -> bytes:
-        return sdp.build_answer(self._shape[party], self._told[party])
+        shape = self._shape.get(party)
+        told = self._told[party]
+        return sdp.build_offer(told) if shape is None else sdp.build_answer(shape, told)
 
     def _update(self, *, is_awaited: bool = False) -> do.UpdateMedia:
         heard = self._heard
