@@ -9,6 +9,7 @@ import pytest
 from integration.lossy import lossy
 from integration.signalling_stand import LOOPBACK, Stand, agent, caller, free_port
 from integration.sipp_scenarios import (
+    ACCEPTS,
     ACK,
     CONTACT,
     EARLY,
@@ -25,6 +26,7 @@ from integration.sipp_scenarios import (
     scenario,
     seen,
 )
+from onrecord.api.media_recorder.v1 import media_recorder_pb2 as media_pb
 
 RECORDED, FAILOVER = "1000", "3000"
 CALLS = 40
@@ -86,6 +88,25 @@ async def test_hold_and_retrieve(stand: Stand) -> None:
     assert conduct == ["RequestPermit", "Record", "Pause", "RequestPermit", "Record", "Close"]
     (pause,) = [request for method, request in stand.doors.asked if method == "Pause"]
     assert (pause.cause, pause.actor_role) == ("hold", "customer")
+
+
+async def test_early_media_is_heard_before_the_answer(stand: Stand) -> None:
+    """183 with the recorder's address; the parties are joined for it, and apart for the notices."""
+    early = ACCEPTS.replace("200 OK", "183 Session Progress").replace(' retrans="500"', "")
+    called = (
+        f'<recv request="INVITE"/>{early}<pause milliseconds="200"/>{ACCEPTS}'
+        f'<recv request="ACK"/><recv request="BYE"/>{OK}'
+    )
+    heard = (
+        '<recv response="100" optional="true"/><recv response="183"><action><ereg '
+        'regexp="m=audio 20000 RTP/AVP 0" search_in="body" check_it="true" assign_to="1"/>'
+        '</action></recv><Reference variables="1"/><recv response="200"/>'
+    )
+    bye = in_call("BYE", 2) + '<recv response="200"/>'
+    await play(stand, RECORDED, f'{INVITE}{heard}{ACK}<pause milliseconds="1500"/>{bye}', called)
+    assert stand.doors.fact("call.ended")["gate"] == "opened"
+    rules = [request.bridge for method, request in stand.doors.asked if method == "Update"]
+    assert rules == [media_pb.BRIDGE_NOW, media_pb.BRIDGE_AFTER_NOTICES]
 
 
 async def test_a_call_without_an_offer_is_recorded(stand: Stand) -> None:

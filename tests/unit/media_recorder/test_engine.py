@@ -104,6 +104,21 @@ def test_capture_begins_at_the_notices_end_and_the_bridge_at_the_later_one() -> 
     assert (bench.kept("caller"), bench.kept("agent")) == ([11, 12], [501])
 
 
+def test_early_media_ends_where_the_notices_begin() -> None:
+    """Joined before the answer, apart until both were told, and nothing of before is kept."""
+    bench = Bench()
+    bench.engine.update("c1", [], Bridge.NOW)
+    assert bench.hear("agent", 1).address == CALLER  # type: ignore[union-attr]
+    bench.engine.update("c1", [], Bridge.AFTER_NOTICES)
+    assert bench.hear("agent", 2) is None
+    bench.play("caller")
+    assert bench.hear("agent", 3) is None
+    bench.play("agent")
+    assert bench.hear("agent", 4).address == CALLER  # type: ignore[union-attr]
+    bench.permit("caller", "agent")
+    assert bench.kept("agent") == [4]
+
+
 def test_report_says_what_was_sent_and_how_far_the_leg_had_come() -> None:
     """The play report fits the packets, and its position is the last one before its end."""
     bench = Bench()

@@ -182,10 +182,39 @@ def test_an_unusable_answer_ends_the_call(body: bytes) -> None:
     assert driver.facts()["call.ended"]["answered"] is False
 
 
-def test_early_media_becomes_ringing() -> None:
-    """A 183 with a description cannot be heard through the recorder: the caller gets 180."""
+def test_early_media_goes_through_the_recorder() -> None:
+    """183: joined for now, the caller told the recorder's address; the answer sets them apart."""
     driver = Driver().until(Phase.DIALLING)
-    assert driver.feed(on.AgentRinging(183, "Progress", ANSWER)) == [do.RingCaller(180, "", b"")]
+    update, ring = driver.feed(on.AgentRinging(183, "Progress", ANSWER))
+    assert isinstance(update, do.UpdateMedia)
+    assert (update.bridge, update.is_awaited) == ("now", False)
+    assert isinstance(ring, do.RingCaller)
+    audio = sdp.parse(ring.body).audio
+    assert (ring.status, audio.address, audio.port) == (183, *OPENED.caller)
+    (answered,) = driver.feed(on.AgentAnswered(b""))
+    assert isinstance(answered, do.UpdateMedia)
+    assert (answered.bridge, answered.is_awaited) == ("after_notices", True)
+    driver.feed(on.MediaUpdated(), on.Acknowledged("caller", b""))
+    assert driver.done[-1] == do.Announce()
+
+
+def test_the_answer_may_differ_from_the_early_media() -> None:
+    """An announcement server first, the person in another codec afterwards."""
+    driver = Driver().until(Phase.DIALLING)
+    driver.feed(on.AgentRinging(183, "", ANSWER))
+    person = sdp.build_offer(LocalAudio("192.0.2.30", 7000, (PCMU, EVENTS), 3))
+    (update,) = driver.feed(on.AgentAnswered(person))
+    assert isinstance(update, do.UpdateMedia)
+    assert update.agent is not None
+    assert update.caller is not None
+    assert (update.agent.address, update.caller.codecs) == ("192.0.2.30", (PCMU, EVENTS))
+
+
+def test_early_media_that_cannot_be_relayed_becomes_ringing() -> None:
+    """The phone rings by itself; what is plain ringing stays as it was."""
+    driver = Driver().until(Phase.DIALLING)
+    nonsense = on.AgentRinging(183, "Progress", b"nonsense")
+    assert driver.feed(nonsense) == [do.RingCaller(180, "", b"")]
     assert driver.feed(on.AgentRinging(181, "Forwarded", b"")) == [
         do.RingCaller(181, "Forwarded", b"")
     ]

@@ -101,7 +101,10 @@ class Engine:
         return made
 
     def update(self, call: str, legs: Sequence[LegMedia], bridge: Bridge | None) -> None:
-        """Take what became known of legs, and a new rule for joining them if one is given."""
+        """Take what became known of legs, and a new rule for joining them if one is given.
+
+        By the new rule they may be apart again: early media ends where the notices begin.
+        """
         found = self.call(call)
         for leg in legs:
             flow = self.flow(call, leg.leg)
@@ -110,7 +113,7 @@ class Engine:
             if leg.audio is not None:
                 flow.audio, flow.telephone_event = leg.audio, leg.telephone_event
         if bridge is not None:
-            found.bridge = bridge
+            found.bridge, found.bridged = bridge, False
             self._join(found)
 
     def play(self, call: str, prompt: Prompt, now: float, utc_ns: int) -> PlayReport | None:

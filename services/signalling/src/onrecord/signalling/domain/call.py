@@ -11,6 +11,7 @@ Whatever a dependency does, the call reaches UNRECORDED (`on_no_permit` is `cont
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from onrecord.signalling.domain import effects as do
@@ -46,6 +47,7 @@ class Call:
         self._targets_tried = 0
         self._our_offer = b""
         self._heard_caller = False
+        self._has_early_media = False
         self._answer_headers: Fields = ()
         self._answered_at: float | None = None
         self._effects: list[do.Effect] = []
@@ -95,9 +97,8 @@ class Call:
             self._do(do.Enter("policy.decided", self.plan.decided))
             if decision.may_record:
                 self._uses_media = True
-                bridge: do.Bridge = "on_permit" if self._refuses else "after_notices"
                 told = tuple(p for p in PARTIES if any(o.party == p for o in decision.obligations))
-                self._do(do.OpenMedia(audio, bridge, told))
+                self._do(do.OpenMedia(audio, self._rule, told))
             else:
                 self._without_media("permit_refused", now)
         return self._take_effects()
@@ -173,13 +174,10 @@ class Call:
     def _in_dialling(self, happening: on.Input, now: float) -> None:
         match happening:
             case on.AgentRinging(status, reason, body, headers):
-                if self.passes_through:
-                    self._do(do.RingCaller(status, reason, body, headers))
-                elif body:
-                    # Its early media has no way through the recorder: let the phone ring itself.
-                    self._do(do.RingCaller(180, "", b"", headers))
+                if isinstance(self._session, RecordedSession) and body:
+                    self._on_early_media(self._session, happening)
                 else:
-                    self._do(do.RingCaller(status, reason, b"", headers))
+                    self._do(do.RingCaller(status, reason, body, headers))
             case on.AgentAnswered(body, headers):
                 self._answer_headers = headers
                 self._on_agent_answer(body, now)
@@ -217,6 +215,11 @@ class Call:
         return self.plan.on_no_permit == "refuse"
 
     @property
+    def _rule(self) -> do.Bridge:
+        """When the parties of a recorded call may hear each other."""
+        return "on_permit" if self._refuses else "after_notices"
+
+    @property
     def _is_over(self) -> bool:
         return self._phase is Phase.OVER
 
@@ -241,6 +244,20 @@ class Call:
         is_last = self._targets_tried == len(self.plan.targets)
         self._do(do.InviteAgent(target, self._our_offer, is_last=is_last))
 
+    def _on_early_media(self, session: RecordedSession, ringing: on.AgentRinging) -> None:
+        """Let the caller hear the far side's tones; nothing is kept, for nobody was told."""
+        try:
+            update = None if session.awaits_caller else session.agree(ringing.body)
+        except SdpError:
+            update = None
+        if update is None:
+            self._do(do.RingCaller(180, "", b"", ringing.headers))
+            return
+        self._has_early_media = True
+        self._do(replace(update, bridge="now", is_awaited=False))
+        body = session.answer_to_caller
+        self._do(do.RingCaller(ringing.status, ringing.reason, body, ringing.headers))
+
     def _on_agent_answer(self, body: bytes, now: float) -> None:
         if isinstance(self._session, DirectSession):
             self._answer_caller(body, now)
@@ -251,7 +268,8 @@ class Call:
             self._give_up(488, "not_acceptable", now)
             return
         self._phase = Phase.CONNECTING
-        self._do(update)
+        # What the caller heard before the answer is over: now the notices come first.
+        self._do(replace(update, bridge=self._rule) if self._has_early_media else update)
 
     def _on_agent_refusal(self, refused: on.AgentRefused, now: float) -> None:
         status, reason = refused.status, refused.reason

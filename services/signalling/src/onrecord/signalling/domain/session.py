@@ -48,6 +48,7 @@ class RecordedSession:
         self, offer: bytes, caller: Media, opened: on.MediaOpened, session_id: int
     ) -> None:
         """Begin with the caller's offer and the addresses that the recorder opened."""
+        self._offered = caller
         self._heard: dict[Party, Media] = {"caller": caller}
         self._shape: dict[Party, SessionDescription] = {}
         if offer:
@@ -85,11 +86,16 @@ class RecordedSession:
         return sdp.build_offer(self._told["agent"])
 
     def agree(self, body: bytes) -> do.UpdateMedia:
-        """Take the agent's answer; tell the recorder. Raises `SdpError` for no common codec."""
-        agent = answered_audio(body, self._heard["caller"])
+        """Take the agent's answer; tell the recorder. Raises `SdpError` for no common codec.
+
+        Early media is an answer too, which the final one may replace; that may then be empty.
+        """
+        if not body and "agent" in self._heard:
+            return self._update(is_awaited=True)
+        agent = answered_audio(body, self._offered)
         self._shape["agent"] = sdp.parse(body)
         self._heard["agent"] = agent
-        self._heard["caller"] = replace(self._heard["caller"], codecs=agent.codecs)
+        self._heard["caller"] = replace(self._offered, codecs=agent.codecs)
         told = self._told["caller"]
         self._told["caller"] = replace(told, codecs=agent.codecs, direction=agent.direction)
         return self._update(is_awaited=True)
