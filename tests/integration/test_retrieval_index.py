@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -122,6 +123,23 @@ async def test_filters_narrow_the_search(
     for entries in logs:
         await projector.on_entry(entries[-1])
     assert [call.call for call in await index.search(filters, None, 10)] == wanted
+
+
+async def test_a_call_is_found_by_what_others_call_it(index: CallIndex) -> None:
+    """A UCID as it is; a SIP Call-ID by its hash, which is all that the log has of it."""
+    hashed = hashlib.sha256(b"leg-7@192.0.2.1").hexdigest()
+    correlation = [{"kind": "gcid", "value": "241205267"}, {"kind": "sip_call_id", "value": hashed}]
+    facts = [
+        an_entry("c1", 0, "call.started", ucid="001900014E3E7D5C"),
+        an_entry("c1", 1, "session.described", correlation=correlation),
+    ]
+    projector = Projector(index, Streams(facts, [begun("c2", "main", 0)]))
+    await projector.on_entry(facts[-1])
+    await projector.on_entry(begun("c2", "main", 0))
+    for name in ("001900014E3E7D5C", "241205267", "leg-7@192.0.2.1"):
+        found = await index.search(Filters(identifier=name), None, 10)
+        assert [call.call for call in found] == ["c1"]
+    assert await index.search(Filters(identifier="other"), None, 10) == []
 
 
 async def test_a_document_that_went_away_is_not_begun_in_the_middle(index: CallIndex) -> None:

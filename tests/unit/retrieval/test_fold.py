@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onrecord.contracts.entry import Entry
 from onrecord.platform.errors import Unavailable
 from onrecord.retrieval.domain.call import Call, TimelineFact
-from onrecord.retrieval.domain.fold import fold, timeline_fact
+from onrecord.retrieval.domain.fold import MAX_IDENTIFIERS, fold, timeline_fact
 from onrecord.retrieval.projector import TRIES, Projector
 from unit.retrieval.factories import a_recorded_call, an_entry, moment
 
@@ -191,3 +191,13 @@ async def test_a_projector_that_always_comes_second_asks_for_redelivery() -> Non
 
     with pytest.raises(Unavailable):
         await Projector(Contended(), MemoryLog({})).on_entry(a_recorded_call()[0])
+
+
+def test_what_others_call_it_is_kept_once_and_not_without_end() -> None:
+    """Each update of a recording session repeats its identifiers; a client may invent more."""
+    call = fold(Call("c1"), an_entry("c1", 0, "call.started", ucid="U1", sip_call_id_hash="ab"))
+    for seq in range(1, 4):
+        values = [{"kind": "ucid", "value": f"U{n}"} for n in range(1, 40 * seq)]
+        call = fold(call, an_entry("c1", seq, "session.described", correlation=values))
+    assert call.identifiers[:3] == ("U1", "ab", "U2")
+    assert len(call.identifiers) == len(set(call.identifiers)) == MAX_IDENTIFIERS

@@ -87,6 +87,7 @@ def _filters(request: pb.SearchRequest) -> Filters:
         started_to=_moment(request.to, "to"),
         verdict=request.verdict,
         line=request.line[:MAX_TEXT],
+        identifier=request.identifier[:MAX_TEXT],
     )
 
 

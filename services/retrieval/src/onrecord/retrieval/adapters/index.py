@@ -40,7 +40,7 @@ class CallIndex:
     async def prepare(self) -> None:
         """Create the indexes that searches use; harmless when they are there."""
         with _mapped():
-            for leading in ([], ["verdict"], ["line"]):
+            for leading in ([], ["verdict"], ["line"], ["identifiers"]):
                 keys = [*leading, "started_at", "_id"]
                 await self._calls.create_index([(key, DESCENDING) for key in keys])
 
@@ -113,6 +113,8 @@ def _condition(filters: Filters, after: Place | None) -> Document:
         parts.append({"verdict": filters.verdict})
     if filters.line:
         parts.append({"line": filters.line})
+    if filters.identifier:
+        parts.append({"identifiers": {"$in": list(filters.identifiers)}})
     if after:
         same_moment = {"started_at": after.started_at, "_id": {"$lt": after.call}}
         parts.append({"$or": [{"started_at": {"$lt": after.started_at}}, same_moment]})
@@ -121,7 +123,8 @@ def _condition(filters: Filters, after: Place | None) -> Document:
 
 def _call(row: Document) -> Call:
     known = {field.name: row[field.name] for field in fields(Call) if field.name in row}
-    return Call(**known | {"call": row["_id"], "causes": tuple(row["causes"])})
+    lists = {name: tuple(row.get(name, ())) for name in ("causes", "identifiers")}
+    return Call(**known | lists | {"call": row["_id"]})
 
 
 def _fact(row: Document) -> TimelineFact:

@@ -11,7 +11,8 @@ class Call:
     """The summary of a call: the fold of its facts up to `last_seq` (-1: none yet).
 
     Times are as `onrecord.contracts.event.format_time` writes them, so that their order as text is
-    their order in time; what is not known is empty.
+    their order in time; what is not known is empty. `identifiers` are those by which other systems
+    know the call: as they are (a UCID), or the SHA-256 of a SIP id.
     """
 
     call: str
@@ -30,6 +31,7 @@ class Call:
     rule: str = ""
     kept_seconds: Mapping[str, float] = field(default_factory=dict)
     weakest_grade: str = ""
+    identifiers: tuple[str, ...] = ()
 
     @property
     def longest_kept_seconds(self) -> float:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from onrecord.contracts.entry import Entry
 from onrecord.retrieval.domain.call import Call, TimelineFact
 
+MAX_IDENTIFIERS = 64
+
 
 def fold(call: Call, entry: Entry) -> Call:
     """The summary after one more fact. Raises ValueError unless it is the stream's next."""
@@ -29,7 +31,11 @@ def fold(call: Call, entry: Entry) -> Call:
                 direction=fields.get("direction", ""),
                 line=fields.get("line", ""),
                 business_unit=fields.get("business_unit", ""),
+                identifiers=_known_as(call, fields.get("ucid"), fields.get("sip_call_id_hash")),
             )
+        case "session.described":
+            values = (one["value"] for one in fields.get("correlation", ()))
+            return replace(call, identifiers=_known_as(call, *values))
         case "call.answered":
             return replace(call, answered_at=entry.time)
         case "call.ended":
@@ -49,6 +55,11 @@ def fold(call: Call, entry: Entry) -> Call:
                 weakest_grade=fields.get("weakest_grade") or "",
             )
     return call
+
+
+def _known_as(call: Call, *found: str | None) -> tuple[str, ...]:
+    """The identifiers and those that were found, each once; bounded, as peers send them."""
+    return tuple(dict.fromkeys((*call.identifiers, *filter(None, found))))[:MAX_IDENTIFIERS]
 
 
 def timeline_fact(entry: Entry) -> TimelineFact:

@@ -20,12 +20,21 @@ class BadPageToken(ValueError):
 
 @dataclass(frozen=True)
 class Filters:
-    """Which calls are wanted; empty means any. Times as `format_time` writes them: [from, to)."""
+    """Which calls are wanted; empty means any. Times as `format_time` writes them: [from, to).
+
+    `identifier` is another system's name for the call, such as a UCID or a SIP Call-ID.
+    """
 
     started_from: str = ""
     started_to: str = ""
     verdict: str = ""
     line: str = ""
+    identifier: str = ""
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The two forms in which a call may have the identifier: as it is, and hashed."""
+        return self.identifier, hashlib.sha256(self.identifier.encode()).hexdigest()
 
     def digest(self) -> str:
         """Names this set of filters inside a token."""

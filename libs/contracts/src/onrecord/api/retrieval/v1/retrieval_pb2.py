@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onrecord/api/retrieval/v1/retrieval.proto\x12\x19onrecord.api.retrieval.v1\"o\n\rSearchRequest\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0f\n\x07verdict\x18\x03 \x01(\t\x12\x0c\n\x04line\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\"`\n\x0eSearchResponse\x12\x35\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32&.onrecord.api.retrieval.v1.CallSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf9\x02\n\x0b\x43\x61llSummary\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nstarted_at\x18\x02 \x01(\t\x12\x13\n\x0b\x61nswered_at\x18\x03 \x01(\t\x12\x10\n\x08\x65nded_at\x18\x04 \x01(\t\x12\x11\n\tdirection\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\t\x12\x0f\n\x07verdict\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61uses\x18\x08 \x03(\t\x12\x14\n\x0ckept_seconds\x18\t \x01(\x01\x12\x15\n\rweakest_grade\x18\n \x01(\t\x12\x0c\n\x04kind\x18\x0b \x01(\t\x12\x11\n\tend_cause\x18\x0c \x01(\t\x12\x10\n\x08sip_code\x18\r \x01(\r\x12J\n\x0bkept_by_leg\x18\x0e \x03(\x0b\x32\x35.onrecord.api.retrieval.v1.CallSummary.KeptByLegEntry\x1a\x30\n\x0eKeptByLegEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x1d\n\nGetRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x7f\n\x0bGetResponse\x12\x34\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32&.onrecord.api.retrieval.v1.CallSummary\x12:\n\x08timeline\x18\x02 \x03(\x0b\x32(.onrecord.api.retrieval.v1.TimelineEntry\"\x93\x01\n\rTimelineEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0c\n\x04time\x18\x05 \x01(\t\x12\x13\n\x0brecorded_at\x18\x06 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x07 \x01(\t\x12\x0e\n\x06sealed\x18\x08 \x03(\t\"h\n\x12StreamAudioRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"#\n\x13StreamAudioResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xb0\x02\n\tRetrieval\x12]\n\x06Search\x12(.onrecord.api.retrieval.v1.SearchRequest\x1a).onrecord.api.retrieval.v1.SearchResponse\x12T\n\x03Get\x12%.onrecord.api.retrieval.v1.GetRequest\x1a&.onrecord.api.retrieval.v1.GetResponse\x12n\n\x0bStreamAudio\x12-.onrecord.api.retrieval.v1.StreamAudioRequest\x1a..onrecord.api.retrieval.v1.StreamAudioResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onrecord/api/retrieval/v1/retrieval.proto\x12\x19onrecord.api.retrieval.v1\"\x83\x01\n\rSearchRequest\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0f\n\x07verdict\x18\x03 \x01(\t\x12\x0c\n\x04line\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\r\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x12\n\nidentifier\x18\x07 \x01(\t\"`\n\x0eSearchResponse\x12\x35\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32&.onrecord.api.retrieval.v1.CallSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf9\x02\n\x0b\x43\x61llSummary\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nstarted_at\x18\x02 \x01(\t\x12\x13\n\x0b\x61nswered_at\x18\x03 \x01(\t\x12\x10\n\x08\x65nded_at\x18\x04 \x01(\t\x12\x11\n\tdirection\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\t\x12\x0f\n\x07verdict\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61uses\x18\x08 \x03(\t\x12\x14\n\x0ckept_seconds\x18\t \x01(\x01\x12\x15\n\rweakest_grade\x18\n \x01(\t\x12\x0c\n\x04kind\x18\x0b \x01(\t\x12\x11\n\tend_cause\x18\x0c \x01(\t\x12\x10\n\x08sip_code\x18\r \x01(\r\x12J\n\x0bkept_by_leg\x18\x0e \x03(\x0b\x32\x35.onrecord.api.retrieval.v1.CallSummary.KeptByLegEntry\x1a\x30\n\x0eKeptByLegEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x1d\n\nGetRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\x7f\n\x0bGetResponse\x12\x34\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32&.onrecord.api.retrieval.v1.CallSummary\x12:\n\x08timeline\x18\x02 \x03(\x0b\x32(.onrecord.api.retrieval.v1.TimelineEntry\"\x93\x01\n\rTimelineEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x0c\n\x04time\x18\x05 \x01(\t\x12\x13\n\x0brecorded_at\x18\x06 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x07 \x01(\t\x12\x0e\n\x06sealed\x18\x08 \x03(\t\"h\n\x12StreamAudioRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"#\n\x13StreamAudioResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xb0\x02\n\tRetrieval\x12]\n\x06Search\x12(.onrecord.api.retrieval.v1.SearchRequest\x1a).onrecord.api.retrieval.v1.SearchResponse\x12T\n\x03Get\x12%.onrecord.api.retrieval.v1.GetRequest\x1a&.onrecord.api.retrieval.v1.GetResponse\x12n\n\x0bStreamAudio\x12-.onrecord.api.retrieval.v1.StreamAudioRequest\x1a..onrecord.api.retrieval.v1.StreamAudioResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,24 +33,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CALLSUMMARY_KEPTBYLEGENTRY']._loaded_options = None
   _globals['_CALLSUMMARY_KEPTBYLEGENTRY']._serialized_options = b'8\001'
-  _globals['_SEARCHREQUEST']._serialized_start=72
-  _globals['_SEARCHREQUEST']._serialized_end=183
-  _globals['_SEARCHRESPONSE']._serialized_start=185
-  _globals['_SEARCHRESPONSE']._serialized_end=281
-  _globals['_CALLSUMMARY']._serialized_start=284
-  _globals['_CALLSUMMARY']._serialized_end=661
-  _globals['_CALLSUMMARY_KEPTBYLEGENTRY']._serialized_start=613
-  _globals['_CALLSUMMARY_KEPTBYLEGENTRY']._serialized_end=661
-  _globals['_GETREQUEST']._serialized_start=663
-  _globals['_GETREQUEST']._serialized_end=692
-  _globals['_GETRESPONSE']._serialized_start=694
-  _globals['_GETRESPONSE']._serialized_end=821
-  _globals['_TIMELINEENTRY']._serialized_start=824
-  _globals['_TIMELINEENTRY']._serialized_end=971
-  _globals['_STREAMAUDIOREQUEST']._serialized_start=973
-  _globals['_STREAMAUDIOREQUEST']._serialized_end=1077
-  _globals['_STREAMAUDIORESPONSE']._serialized_start=1079
-  _globals['_STREAMAUDIORESPONSE']._serialized_end=1114
-  _globals['_RETRIEVAL']._serialized_start=1117
-  _globals['_RETRIEVAL']._serialized_end=1421
+  _globals['_SEARCHREQUEST']._serialized_start=73
+  _globals['_SEARCHREQUEST']._serialized_end=204
+  _globals['_SEARCHRESPONSE']._serialized_start=206
+  _globals['_SEARCHRESPONSE']._serialized_end=302
+  _globals['_CALLSUMMARY']._serialized_start=305
+  _globals['_CALLSUMMARY']._serialized_end=682
+  _globals['_CALLSUMMARY_KEPTBYLEGENTRY']._serialized_start=634
+  _globals['_CALLSUMMARY_KEPTBYLEGENTRY']._serialized_end=682
+  _globals['_GETREQUEST']._serialized_start=684
+  _globals['_GETREQUEST']._serialized_end=713
+  _globals['_GETRESPONSE']._serialized_start=715
+  _globals['_GETRESPONSE']._serialized_end=842
+  _globals['_TIMELINEENTRY']._serialized_start=845
+  _globals['_TIMELINEENTRY']._serialized_end=992
+  _globals['_STREAMAUDIOREQUEST']._serialized_start=994
+  _globals['_STREAMAUDIOREQUEST']._serialized_end=1098
+  _globals['_STREAMAUDIORESPONSE']._serialized_start=1100
+  _globals['_STREAMAUDIORESPONSE']._serialized_end=1135
+  _globals['_RETRIEVAL']._serialized_start=1138
+  _globals['_RETRIEVAL']._serialized_end=1442
 # @@protoc_insertion_point(module_scope)

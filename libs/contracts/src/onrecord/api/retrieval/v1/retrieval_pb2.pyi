@@ -28,6 +28,7 @@ class SearchRequest(_message.Message):
     LINE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
     to: _builtins.str
     verdict: _builtins.str
     """recorded, partly_recorded, not_recorded or failed; empty is all."""
@@ -35,6 +36,8 @@ class SearchRequest(_message.Message):
     page_size: _builtins.int
     """At most 500; 0 means 50."""
     page_token: _builtins.str
+    identifier: _builtins.str
+    """How another system knows the call: a UCID, a SIP Call-ID or session id, a tracking id."""
     def __init__(
         self,
         *,
@@ -43,10 +46,11 @@ class SearchRequest(_message.Message):
         line: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        identifier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "line", b"line", "page_size", b"page_size", "page_token", b"page_token", "to", b"to", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "identifier", b"identifier", "line", b"line", "page_size", b"page_size", "page_token", b"page_token", "to", b"to", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
