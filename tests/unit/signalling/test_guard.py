@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import SystemRandom
 
 import pytest
 from onrecord.signalling.adapters import sip_sockets
+from onrecord.signalling.adapters.names import Names
 from onrecord.signalling.adapters.sip_sockets import STRANGER_SECONDS, RoutesGuard
 from onrecord.signalling.routes import load_routes
 from onrecord.sip.hop import Hop
@@ -22,7 +24,7 @@ def test_a_stranger_is_told_of_once_a_minute(
     file = tmp_path / "routes.toml"
     file.write_text(routes_text())
     clock = [100.0]
-    guard = RoutesGuard(load_routes(file), file, lambda: clock[0])
+    guard = RoutesGuard(load_routes(file), Names((), (), SystemRandom()), file, lambda: clock[0])
     monkeypatch.setattr(sip_sockets, "log", sip_sockets.get_logger())
     with capture_logs() as logs:
         assert guard.knows(PEER)

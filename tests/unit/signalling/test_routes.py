@@ -127,7 +127,7 @@ def test_datagrams_are_taken_from_peers_and_targets(tmp_path: Path) -> None:
         ("sip:192.0.2.20:5070", "192.0.2.20", "route 1.to"),
         ("sip:192.0.2.20:5070", "sip:192.0.2.20:99999", "route 1.to"),
         ('"sip:192.0.2.20:5070"', "[]", "route 1.to: name one to 8 next hops"),
-        ("sip:192.0.2.30", "sip:pbx.example", "emergency.to: write an IP address"),
+        ("sip:192.0.2.30", "sip:-pbx.example", "emergency.to: write an IP address"),
         ('numbers = ["112"]', "numbers = []", "emergency.numbers: name them"),
         ("[emergency]", "[emergencies]", "emergencies: unknown key"),
         ("[[route]]", "[route]", "route: write at least one [[route]]"),

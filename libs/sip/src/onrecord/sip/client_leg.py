@@ -24,7 +24,7 @@ class Invitation:
     """Whom to call, as whom, and what to offer.
 
     The INVITE goes to the first of `destinations`, and to the next when one cannot be reached,
-    stays silent or answers 503; by default to the target's own host, then an IP address. Without a
+    stays silent or answers 503; by default to where the endpoint locates the target. Without a
     `body` the far side makes the offer. `headers` are added as they are. `content_type` is the
     body's where it is no plain description. `silence` is how many
     seconds nobody at all may answer before `TimedOut`; without it timer B decides.
@@ -46,7 +46,8 @@ class ClientLeg(Leg):
 
     def __init__(self, core: Core, invitation: Invitation, now: float) -> None:
         super().__init__(core, LegId(core.tokens()))
-        first, *others = invitation.destinations or (Hop.to(invitation.target),)
+        hops = invitation.destinations or core.transports.locate(invitation.target)
+        first, *others = hops or (Hop.to(invitation.target),)
         self._invite = self._build(invitation, first)
         self._peer = first
         self._early = EarlyDialogs()
@@ -58,7 +59,10 @@ class ClientLeg(Leg):
         self.next_timer: float | None = None if silence is None else now + silence
         self.armed_for: float | None = None
         core.legs[self.id] = self
-        core.layer.send_request(self._invite, first, self, now, others)
+        if hops:
+            core.layer.send_request(self._invite, first, self, now, others)
+        else:  # nobody knows the name: a transport error (§8.1.3.1)
+            self.on_response(self._invite, self._invite.response(503), now)
         core.layer.arm(self)
 
     def cancel(self, now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,13 +29,13 @@ class Core:
 
     def __init__(
         self,
-        local: Sequence[Hop],
+        transports: Transports,
         tokens: Callable[[], str],
         timers: Timers,
         capabilities: Capabilities,
         credentials: Mapping[str, Credentials],
     ) -> None:
-        self.transports = Transports(local)
+        self.transports = transports
         self.tokens = tokens
         self.capabilities = capabilities
         self.credentials = credentials

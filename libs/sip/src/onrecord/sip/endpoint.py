@@ -28,7 +28,7 @@ from onrecord.sip.leg import Leg
 from onrecord.sip.message import MalformedRequest, Request, Response, parse
 from onrecord.sip.server_leg import ServerLeg
 from onrecord.sip.transaction.base import Timers
-from onrecord.sip.transport import Outbox
+from onrecord.sip.transport import Locate, Outbox, Transports
 
 MAX_TRANSACTIONS = 100_000
 
@@ -45,6 +45,7 @@ class Endpoint:
     that belong to no call. `capabilities` are what the owner itself takes care of. `credentials`,
     by realm, answer the challenges that our calls meet. While `is_draining`, OPTIONS is answered
     503.
+    `locate` says where a call to a URI goes (RFC 3263); without it its host must be an address.
     """
 
     def __init__(
@@ -55,13 +56,18 @@ class Endpoint:
         admits: Callable[[Request], bool] | None = None,
         capabilities: Capabilities | None = None,
         credentials: Mapping[str, Credentials] | None = None,
+        locate: Locate | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
         self.is_draining = False
         self._admits = admits or (lambda _request: not self.is_crowded)
         self._core = Core(
-            local, tokens, timers or Timers(), capabilities or Capabilities(), credentials or {}
+            Transports(local, locate),
+            tokens,
+            timers or Timers(),
+            capabilities or Capabilities(),
+            credentials or {},
         )
 
     # The five doors

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from onrecord.sip.hop import Hop, Transport
 from onrecord.sip.message import Request
 from onrecord.sip.uri import SipUri
 
 Outbox = list[tuple[bytes, Hop]]
+Locate = Callable[[SipUri], tuple[Hop, ...]]
+"""Says at once where a request for a URI goes, best hop first; nowhere if nobody knows."""
 
 MAX_DATAGRAM = 1300
 """Octets of a request by UDP where the path's MTU is not known (§18.1.1)."""
@@ -23,9 +25,10 @@ _CONTACT_PARAMETER: dict[Transport, str] = {
 class Transports:
     """The addresses that we send from and are reached at, one for each transport and IP version."""
 
-    def __init__(self, local: Sequence[Hop]) -> None:
+    def __init__(self, local: Sequence[Hop], locate: Locate | None = None) -> None:
         """`local` are the addresses as peers see them; the first one stands in for what is none."""
         self.outbox: Outbox = []
+        self.locate: Locate = locate or (lambda uri: (Hop.to(uri),))
         self._first = local[0]
         self._local = {(one.transport, one.is_ipv6): one for one in local}
 

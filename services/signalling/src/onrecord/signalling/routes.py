@@ -131,10 +131,15 @@ class Routes:
         return next((route for route in self.routes if dialled.startswith(route.prefix)), None)
 
     @cached_property
+    def targets(self) -> tuple[SipUri, ...]:
+        """Everywhere that calls are sent to."""
+        lists = (*(route.to for route in self.routes), self.emergency.to)
+        return tuple(target for targets in lists for target in targets)
+
+    @cached_property
     def sources(self) -> frozenset[str]:
         """Every address and name that messages are taken from: peers, and where we send calls."""
-        lists = (*(route.to for route in self.routes), self.emergency.to)
-        return self.peers | {Hop.to(target).host for targets in lists for target in targets}
+        return self.peers | {Hop.to(target).host.lower() for target in self.targets}
 
     @cached_property
     def has_names(self) -> bool:
@@ -324,11 +329,11 @@ class _Reader:
         try:
             uri = SipUri.parse(self._text(key, value))
         except SipError as fault:
-            raise self._fault(key, f"{fault.detail}; write sip:ADDRESS:PORT") from None
+            raise self._fault(key, f"{fault.detail}; write sip:HOST:PORT") from None
         if uri.scheme not in ("sip", "sips"):
-            raise self._fault(key, "write sip:ADDRESS:PORT")
+            raise self._fault(key, "write sip:HOST:PORT")
         if not Hop.to(uri).is_address:
-            raise self._fault(key, "write an IP address, names are not looked up")
+            self._peer(key, uri.host)
         return uri
 
     def _peer(self, key: str, value: str) -> str:
@@ -338,7 +343,7 @@ class _Reader:
         except ValueError:
             if _NAME.fullmatch(value) and not value.rpartition(".")[2].isdigit():
                 return value.lower()
-        raise self._fault(key, "write an IP address, or with TLS the name in the certificate")
+        raise self._fault(key, "write an IP address or a name")
 
     def _fault(self, key: str, what_to_do: str) -> RoutesError:
         return RoutesError(f"{self._file}: {key}: {what_to_do}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import secrets
 
 from onrecord.api.consent_ledger.v1 import consent_ledger_pb2_grpc as ledger_rpc
@@ -13,6 +14,7 @@ from onrecord.platform.lifecycle import Chassis, Service
 from onrecord.policy import default_pack
 from onrecord.signalling.adapters.evidence import Announcer, Permits
 from onrecord.signalling.adapters.kept_calls import KeptCalls
+from onrecord.signalling.adapters.names import Names
 from onrecord.signalling.adapters.recorders import Recorders
 from onrecord.signalling.adapters.sip_figures import offer_figures
 from onrecord.signalling.adapters.sip_sockets import local_addresses, open_sockets
@@ -50,20 +52,24 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
     kept = KeptCalls(settings.data / "dialogs.journal", key)
     limits = Limits(settings.ring_seconds, settings.max_calls)
     switchboard = Switchboard(office, doors, kept, limits, chassis.draining.is_set)
+    servers = [server.strip() for server in settings.sip_name_servers.split(",") if server]
+    names = Names(routes.targets, servers, random.SystemRandom())
     endpoint = Endpoint(
         *local_addresses(settings),
         tokens=lambda: secrets.token_hex(8),
         admits=switchboard.admits,
+        locate=names.hops,
         credentials=load_credentials(settings.sip_credentials),
         capabilities=CAPABILITIES if routes.sessions is not None else None,
     )
-    sockets = open_sockets(settings, routes, switchboard.on_sip)
+    sockets = open_sockets(settings, routes, names, switchboard.on_sip)
     sockets.run(endpoint)
     switchboard.connect(endpoint, sockets)
     offer_figures(endpoint, sockets)
     restart = Restart(switchboard, doors.recorders)
 
     async def start() -> None:
+        await names.look_up()
         await sockets.open()
         restart.begin(kept.all())
         # Modules and models live as long as the process. While a full collection runs SIP waits:
@@ -104,6 +110,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
             facts.run,
             facts.run_sync,
             sockets.keep_open,
+            names.run,
             say_draining,
             renew,
             name_calls,

@@ -36,6 +36,10 @@ class SignallingSettings(ServiceSettings):
     ledger: str = Field(description="host:port of the consent-ledger's door")
     media: str = Field(description="host:port of the media-recorder's door")
     announcement: str = Field(description="host:port of the announcement's door")
+    sip_name_servers: str = Field(
+        default="",
+        description="addresses of the name servers for routes, with commas; empty: the system's",
+    )
     sip_new_per_second: float = Field(
         default=500.0,
         gt=0,

@@ -12,7 +12,6 @@ from onrecord.signalling.running import RunningCall
 from onrecord.sip import events as sip
 from onrecord.sip.client_leg import Invitation
 from onrecord.sip.endpoint import Endpoint
-from onrecord.sip.hop import Hop
 
 SILENCE_SECONDS = 4.0
 """How long a next hop may say nothing before the next one is tried (timer B would take 32 s)."""
@@ -83,7 +82,6 @@ def _invite(endpoint: Endpoint, plan: Plan, effect: do.InviteAgent, now: float) 
         target=effect.target,
         caller=plan.caller,
         body=effect.body,
-        destinations=(Hop.to(effect.target),),
         silence=None if effect.is_last else SILENCE_SECONDS,
         headers=plan.headers,
         content_type=plan.content_type if effect.body == plan.offer else "",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from onrecord.platform.clock import monotonic
 from onrecord.platform.telemetry import get_logger
+from onrecord.signalling.adapters.names import Names
 from onrecord.signalling.routes import Emergency, Routes
 from onrecord.signalling.settings import SignallingSettings
 from onrecord.sip.admission import Admission
@@ -29,9 +30,12 @@ class RoutesGuard:
     A stranger gets no answer; the log says so, for who forgot a peer.
     """
 
-    def __init__(self, routes: Routes, file: Path, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, routes: Routes, names: Names, file: Path, now: Callable[[], float] = monotonic
+    ) -> None:
         """`file` is named to who reads the log."""
         self._routes = routes
+        self._names = names
         self._file = str(file)
         self._now = now
         self._quiet_until = 0.0
@@ -39,7 +43,8 @@ class RoutesGuard:
     def knows(self, hop: Hop) -> bool:
         """By address; with TLS from anywhere if a peer is known by name: its certificate tells."""
         by_name = hop.transport == "tls" and self._routes.has_names
-        known = by_name or hop.host in self._routes.sources
+        is_target = hop.host in self._names.addresses
+        known = by_name or is_target or hop.host in self._routes.sources
         if not known and self._now() >= self._quiet_until:
             self._quiet_until = self._now() + STRANGER_SECONDS
             log.warning(
@@ -56,7 +61,10 @@ class RoutesGuard:
 
 
 def open_sockets(
-    settings: SignallingSettings, routes: Routes, on_event: Callable[[Event], None]
+    settings: SignallingSettings,
+    routes: Routes,
+    names: Names,
+    on_event: Callable[[Event], None],
 ) -> SipSockets:
     """Make the sockets that the settings ask for, not bound yet.
 
@@ -69,7 +77,7 @@ def open_sockets(
     return SipSockets(
         _addresses(settings, lambda listen, _advertised: listen),
         on_event,
-        guard=RoutesGuard(routes, settings.routes),
+        guard=RoutesGuard(routes, names, settings.routes),
         security=security,
         admission=Admission(
             settings.sip_new_per_second,
