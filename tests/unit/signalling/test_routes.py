@@ -24,6 +24,7 @@ to = "sip:192.0.2.30"
 SIPREC = """
 [siprec]
 gate = "inactive"
+purposes = ["quality"]
 [[siprec.notice]]
 notice = "terms"
 version = "2026-01"
@@ -147,7 +148,7 @@ def test_a_line_for_recording_sessions(tmp_path: Path) -> None:
     assert load(tmp_path, MINIMAL).sessions is None
     sessions = load(tmp_path, MINIMAL + SIPREC).sessions
     assert sessions is not None
-    assert (sessions.gate, sessions.purposes) == ("inactive", ("training", "quality"))
+    assert (sessions.gate, sessions.purposes) == ("inactive", ("quality",))
     published, stated = sessions.notices
     assert (published.is_published, published.systems) == (True, ())
     assert (stated.is_published, stated.systems) == (False, ("ivr",))
@@ -164,10 +165,20 @@ def test_a_line_for_recording_sessions(tmp_path: Path) -> None:
         ('systems = ["ivr"]', 'systems = [""]', "must not be empty"),
         ('version = "2026-01"', "", "siprec.notice 1.version: is missing"),
         ('acts = ["recorded"]', "acts = []", "siprec.notice 1.acts: write some of"),
-        ('purposes = ["quality"]', 'purposes = ["fun"]', "siprec.notice 1.purposes: write one of"),
+        (
+            '"recorded"]\npurposes = ["quality"]',
+            '"recorded"]\npurposes = ["fun"]',
+            "siprec.notice 1.purposes: write one of",
+        ),
         ('parties = ["caller"]', 'parties = ["boss"]', "siprec.notice 1.parties: write one of"),
         ('language = "en-GB"', 'language = ""', "must not be empty"),
         ("[[siprec.notice]]", "[siprec.notice]", "siprec.notice: write it as"),
+        ('language = "en-GB"', 'language = "cy-GB"', "language: the line's is en-GB"),
+        (
+            'gate = "inactive"\npurposes = ["quality"]',
+            "",
+            "purposes: name all of the line's, training",
+        ),
     ],
 )
 def test_evidence_is_read_strictly(tmp_path: Path, old: str, new: str, words: str) -> None:

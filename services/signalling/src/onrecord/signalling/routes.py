@@ -226,7 +226,7 @@ class _Reader:
         if not isinstance(notices, list):
             raise self._fault("siprec.notice", "write it as [[siprec.notice]]")
         unit = table.get("business_unit", "default")
-        return SessionLine(
+        sessions = SessionLine(
             line=self._text("siprec.line", table.get("line", "")),
             gate=gate,
             purposes=self._purposes("siprec", table),
@@ -236,6 +236,21 @@ class _Reader:
                 self._notice(f"siprec.notice {n}", notice) for n, notice in enumerate(notices, 1)
             ),
         )
+        for n, notice in enumerate(sessions.notices, 1):
+            self._count(f"siprec.notice {n}", notice, sessions)
+        return sessions
+
+    def _count(self, key: str, notice: StatedNotice, sessions: SessionLine) -> None:
+        """Refuse a notice that no permit of this line could ever rely on."""
+        if notice.language.lower() != sessions.language.lower():
+            raise self._fault(
+                f"{key}.language",
+                f"the line's is {sessions.language}: in another it does not count",
+            )
+        if missing := set(sessions.purposes) - set(notice.purposes):
+            raise self._fault(
+                f"{key}.purposes", f"name all of the line's, {', '.join(sorted(missing))} too"
+            )
 
     def _notice(self, key: str, table: object) -> StatedNotice:
         """Read what is going to be evidence: nothing of it is assumed."""
