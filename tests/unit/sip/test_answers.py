@@ -51,6 +51,17 @@ def test_an_owner_adds_headers_to_the_answer_of_a_reinvite() -> None:
     assert sent_by_b(network, b"SIP/2.0 200")[-1].headers.fields("Contact") == [SRS[0][1]]
 
 
+def test_an_emergency_call_may_require_anything() -> None:
+    """§8.2.2.3 would have 420, RFC 4028 422: a call that must connect is taken first."""
+    more = "Contact: <sip:a@192.0.2.1>\r\nRequire: precondition\r\nSession-Expires: 1\r\n"
+    more += "Supported: timer\r\n"
+    for spares, status in ((True, 100), (False, 420)):
+        chosen = spares
+        endpoint = Endpoint(CALLEE, tokens=tokens("b"), spares=lambda _request, c=chosen: c)
+        (response,) = answers(endpoint, request("INVITE", more=more))
+        assert response.status == status
+
+
 @pytest.mark.parametrize(
     ("required", "unsupported"),
     [("siprec", None), ("SIPREC, foo", "foo"), ("foo, bar", "foo, bar")],

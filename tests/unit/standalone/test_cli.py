@@ -78,20 +78,6 @@ def test_a_mistake_in_the_routes_is_told_in_one_line(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [(["--sip", "192.0.2.1:5060"], 3), (["--sip", "0.0.0.0:5060"], 2), (["--routes", "none"], 2)],
-)
-def test_a_start_that_cannot_be_leaves_nothing_behind(
-    tmp_path: Path, arguments: list[str], code: int
-) -> None:
-    """No folder, no key: the next try begins as the first did."""
-    data = tmp_path / "data"
-    done = RUNNER.invoke(app, ["up", "--data", str(data), *arguments])
-    assert done.exit_code == code
-    assert not data.exists()
-
-
 def test_a_data_folder_that_cannot_be_is_told_in_one_line(tmp_path: Path) -> None:
     """No traceback for an ordinary mistake."""
     (tmp_path / "file").write_text("")

@@ -33,6 +33,8 @@ class Reply:
 class AskedRequests:
     """The open requests of one leg."""
 
+    __slots__ = ("_core", "_leg", "_ours", "_theirs")
+
     def __init__(self, core: Core, leg: LegId) -> None:
         self._core = core
         self._leg = leg

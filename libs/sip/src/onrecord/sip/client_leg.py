@@ -207,6 +207,7 @@ class ClientLeg(Leg):
     def _take(self, dialog: Dialog, response: Response, now: float) -> None:
         self._dialog = dialog
         self.next_timer = None
+        self._early = EarlyDialogs()
         self._described = self._invite.body
         self._takes_update = "UPDATE" in response.headers.values("Allow")
         self._session.take(response, now)

@@ -42,10 +42,10 @@ class Endpoint:
     must be able to reach it there. `tokens` returns a new unguessable token of letters and digits
     at each call. `admits` is asked about each INVITE of a new call before anything is kept of it;
     False sheds it with 503. Without it the bound is `is_crowded`, which always holds for requests
-    that belong to no call. `capabilities` are what the owner itself takes care of. `credentials`,
-    by realm, answer the challenges that our calls meet. While `is_draining`, OPTIONS is answered
-    503.
-    `locate` says where a call to a URI goes (RFC 3263); without it its host must be an address.
+    that belong to no call. `spares` says which new calls are taken whatever they require.
+    `capabilities` are what the owner itself takes care of. `credentials`, by realm, answer the
+    challenges that our calls meet. `locate` says where a call to a URI goes (RFC 3263); without it
+    its host must be an address. While `is_draining`, OPTIONS is answered 503.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Endpoint:
         tokens: Callable[[], str],
         timers: Timers | None = None,
         admits: Callable[[Request], bool] | None = None,
+        spares: Callable[[Request], bool] | None = None,
         capabilities: Capabilities | None = None,
         credentials: Mapping[str, Credentials] | None = None,
         locate: Locate | None = None,
@@ -62,6 +63,7 @@ class Endpoint:
         self.received: Counter[str] = Counter()
         self.is_draining = False
         self._admits = admits or (lambda _request: not self.is_crowded)
+        self._spares = spares or (lambda _request: False)
         self._core = Core(
             Transports(local, locate),
             tokens,
@@ -294,6 +296,8 @@ class Endpoint:
             return 482, Headers()
         if request.max_forwards == 0 and request.method != "OPTIONS":
             return 483, Headers()
+        if request.method == "INVITE" and not request.to.tag and self._spares(request):
+            return None
         return self._core.capabilities.refusal(request)
 
     def _is_loop(self, request: Request) -> bool:

@@ -52,7 +52,7 @@ def read_endpoints(folder: Path) -> Endpoints:
             raise FileNotFoundError(place.endpoints)
     except (OSError, ValueError):
         raise NotRunning(
-            f"no stack runs on {place.root}: start one with `onrecord up --data {folder}`"
+            f"no stack runs on {folder}: start one with `onrecord up --data {folder}`"
         ) from None
     objects, pids = found.pop("objects", ""), found.pop("pids", {})
     return Endpoints(found, objects, pids)

@@ -50,7 +50,7 @@ class Stack:
         """Nothing happens before the context is entered."""
         self._options = options
         self._report = report
-        self.folder = DataFolder(options.data.expanduser().absolute())
+        self.folder = DataFolder.at(options.data)
         self.routes = options.routes.absolute() if options.routes else self.folder.routes
         self._lock: FolderLock | None = None
         self._addresses: Addresses | None = None
@@ -60,16 +60,9 @@ class Stack:
     async def __aenter__(self) -> Stack:
         """Start everything; returns when all parts say that they are ready."""
         try:
-            if self.folder.root.is_dir():
-                self._lock = FolderLock(self.folder)
-            self._read_routes()
-            external = External.from_environment(self._options.environment)
-            self._addresses = choose_addresses(self.folder, external, self._options.sip)
-            # Only now is anything made: a wrong request leaves nothing behind.
-            DataFolder.at(self.folder.root)
-            self._lock = self._lock or FolderLock(self.folder)
+            self._lock = FolderLock(self.folder)
             self.folder.endpoints.unlink(missing_ok=True)
-            self._supervisor = self._compose(self._lock, self._addresses, external)
+            self._supervisor = self._compose(self._lock)
             await self._supervisor.start()
         except BaseException:
             self._release()
@@ -119,17 +112,19 @@ class Stack:
             raise RuntimeError("the stack was not entered")
         return self._addresses
 
-    def _compose(self, lock: FolderLock, addresses: Addresses, external: External) -> Supervisor:
-        if self._options.routes is None:
-            ensure_routes(self.routes)
+    def _compose(self, lock: FolderLock) -> Supervisor:
+        options = self._options
+        external = External.from_environment(options.environment)
+        self._read_routes()
+        self._addresses = choose_addresses(self.folder, external, options.sip)
         stack = StackPlan(
             self.folder,
-            addresses,
+            self._addresses,
             external,
             ensure_keys(self.folder),
-            ensure_certificates(self.folder, addresses.sip[0], datetime.now(UTC)),
+            ensure_certificates(self.folder, self._addresses.sip[0], datetime.now(UTC)),
             self.routes,
-            self._options.environment,
+            options.environment,
             inherited=(lock.fd,),
         )
         # A left-over socket file would look like a mover that is up.
@@ -138,9 +133,9 @@ class Stack:
 
     def _read_routes(self) -> None:
         """Read the routes as signalling will, so that a mistake is told at once and alone."""
-        if self._options.routes is None and not self.routes.exists():
-            return  # The default ones will be written: nothing is wrong with them.
-        if not self.routes.is_file():
+        if self._options.routes is None:
+            ensure_routes(self.routes)
+        elif not self.routes.is_file():
             raise BadRequest(f"there is no routes file {self.routes}")
         routes = read_routes(self.routes)
         folder = self._options.environment.get("ONRECORD_PROMPTS") or SHIPPED_PROMPTS

@@ -79,7 +79,7 @@ async def verify(data: Path, reference: str | None, printer: Printer) -> bool:
         }
     )
     said = f"{broken} of {len(findings)} checks do not hold" if broken else "every check holds"
-    printer.line(f"calls: {len(verified)}; {said}", "red" if broken else "green")
+    printer.line(f"{len(verified)} calls: {said}", "red" if broken else "green")
     return not broken
 
 

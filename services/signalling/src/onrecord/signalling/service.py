@@ -59,6 +59,7 @@ def build(settings: SignallingSettings, chassis: Chassis) -> Service:
         tokens=lambda: secrets.token_hex(8),
         admits=switchboard.admits,
         locate=names.hops,
+        spares=switchboard.is_emergency,
         credentials=load_credentials(settings.sip_credentials),
         capabilities=CAPABILITIES if routes.sessions is not None else None,
     )

@@ -144,9 +144,13 @@ class Switchboard:
         elif happening is not None:
             self.happen(running, happening)
 
+    def is_emergency(self, request: Request) -> bool:
+        """Whether an INVITE calls for help: it is taken whatever it requires."""
+        return isinstance(self._office.routes.find(request.uri.number), Emergency)
+
     def admits(self, request: Request) -> bool:
         """Whether one more call may come in: always an emergency call, else up to the limit."""
-        if self._is_emergency(request):
+        if self.is_emergency(request):
             return True
         if not self._endpoint.is_crowded and len(self.calls) < self._limits.max_calls:
             return True
@@ -261,16 +265,13 @@ class Switchboard:
         session_id = secrets.randbits(_SESSION_BITS)
         request, today = event.request, utc_now().date()
         plan: Plan | SessionPlan | Refusal
-        if not self._is_emergency(request) and is_recording_session(request):
+        if not self.is_emergency(request) and is_recording_session(request):
             plan = plan_session(self._office, call_id, request, today, session_id)
         else:
             plan = plan_call(self._office, call_id, request, today, session_id)
         if not isinstance(plan, Refusal) and plan.kind != "emergency" and self._is_draining():
             return Refusal(503, "draining")
         return plan
-
-    def _is_emergency(self, request: Request) -> bool:
-        return isinstance(self._office.routes.find(request.uri.number), Emergency)
 
     def _carry_out(self, running: RunningCall, effects: list[do.Effect], now: float) -> None:
         before = dict(running.legs)
