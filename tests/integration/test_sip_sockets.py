@@ -380,6 +380,18 @@ async def test_connections_are_bounded() -> None:
             writer.close()
 
 
+async def test_handshakes_that_go_on_are_bounded(certificates: SipCertificates) -> None:
+    """Strangers who begin a handshake and do not end it are few, and soon cut off."""
+    limits = StreamLimits(half_open=2, to_open=1.2)
+    async with running("tls", security=security(certificates), limits=limits) as made:
+        streams = [await connected(made.local) for _ in range(3)]
+        await made.until(lambda: made.sockets.counts["too_many_connections"] == 1)
+        for reader, writer in streams:
+            assert await is_closed(reader)
+            writer.close()
+        assert made.sockets.counts["tls_handshake"] == 2
+
+
 async def test_a_slow_reader_is_dropped() -> None:
     """A far side that asks and does not read the answers is cut off, and what waits is bounded."""
     async with running(limits=StreamLimits(unsent=10_000)) as made:
@@ -392,7 +404,10 @@ async def test_a_slow_reader_is_dropped() -> None:
                 if made.sockets.counts["slow_reader"]:
                     break
         assert made.sockets.counts["slow_reader"]
-        await made.until(lambda: made.sockets.connections == 0)
+        writer.close()
+        reader, writer = await connected(made.local)
+        writer.write(options(100_001))
+        assert await status(reader) == b"SIP/2.0 200 OK"
         writer.close()
 
 

@@ -22,8 +22,8 @@ MAX_SOURCES = 4096
 _NEW_WORK = re.compile(rb"[\r\n]*(?!ACK |CANCEL )([A-Za-z]+) +(\S+) +SIP/2\.0[ \t]*[\r\n]")
 _TO_TAG = re.compile(rb"[\r\n](?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=", re.IGNORECASE)
 _COPIED = re.compile(
-    rb"(?:\r\n|\n|\r)(via|v|from|f|to|t|call-id|i|cseq)[ \t]*:[ \t]*"
-    rb"((?:[^\r\n]|(?:\r\n|\n|\r)[ \t])*)",
+    rb"[\r\n](via|v|from|f|to|t|call-id|i|cseq)[ \t]*:[ \t]*"
+    rb"([^\r\n]*(?:(?:\r\n|\n|\r)[ \t][^\r\n]*)*)",
     re.IGNORECASE,
 )
 _NAMES = {b"v": "Via", b"f": "From", b"t": "To", b"i": "Call-ID", b"c": "CSeq"}

@@ -15,7 +15,7 @@ from onrecord.sip.message import END_OF_HEAD, MAX_MESSAGE
 PING = b"\r\n\r\n"
 PONG = b"\r\n"
 _LENGTH = re.compile(
-    rb"(?:\r\n|\n|\r)(?:content-length|l)[ \t]*:((?:[^\r\n]|(?:\r\n|\n|\r)[ \t])*)", re.IGNORECASE
+    rb"[\r\n](?:content-length|l)[ \t]*:([^\r\n]*(?:(?:\r\n|\n|\r)[ \t][^\r\n]*)*)", re.IGNORECASE
 )
 _OVERLAP = 3
 

@@ -35,9 +35,13 @@ class DatagramSocket(asyncio.DatagramProtocol):
         """Bind; a port 0 becomes the one that the system chose. Raises OSError."""
         loop = asyncio.get_running_loop()
         bound = bind(self.local, socket.SOCK_DGRAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        self.local = Hop("udp", self.local.host, bound.getsockname()[1])
-        await loop.create_datagram_endpoint(lambda: self, sock=bound)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            self.local = Hop("udp", self.local.host, bound.getsockname()[1])
+            await loop.create_datagram_endpoint(lambda: self, sock=bound)
+        except OSError:
+            bound.close()
+            raise
 
     def send(self, data: bytes, hop: Hop) -> bool:
         """Send a datagram; False when the system took it not: it is lost as any may be."""

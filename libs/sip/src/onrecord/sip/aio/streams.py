@@ -21,13 +21,15 @@ BACKLOG = 256
 class StreamLimits:
     """How many streams there may be, what each may hold, and how long it may keep us waiting.
 
-    Counts are of streams that others opened; `unsent` is in octets, the rest in seconds: to connect
-    and shake hands, for one message from its first octet to its last, before the first message and
-    between two of them.
+    Counts are of streams that others opened, `half_open` of those whose TLS handshake goes on: who
+    has no certificate cannot take the places of those who have. `unsent` is in octets, the rest in
+    seconds: to connect and shake hands, for one message from its first octet to its last, before
+    the first message and between two of them.
     """
 
     total: int = 1000
     per_source: int = 100
+    half_open: int = 200
     unsent: int = 256 * 1024
     to_open: float = 4.0
     to_finish: float = 10.0
@@ -132,10 +134,13 @@ class Streams:
         """Whether somebody who has connected may stay."""
         hop = connection.hop
         theirs = [one.hop.host for one in self._table.values() if not one.is_ours]
+        half_open = sum(not (one.is_ours or one.is_open) for one in self._table.values())
         if not self._owner.knows(hop):
             self._owner.counts["foreign_source"] += 1
-        elif len(theirs) >= self._limits.total or (
-            theirs.count(hop.host) >= self._limits.per_source
+        elif (
+            len(theirs) >= self._limits.total
+            or theirs.count(hop.host) >= self._limits.per_source
+            or half_open >= self._limits.half_open
         ):
             self._owner.counts["too_many_connections"] += 1
         else:
