@@ -76,14 +76,13 @@ def _core(count: int, seed: int, found: Found) -> None:
     spent: list[float] = []
     deaf = 0
     for number, octets in _messages(count, seed):
-        before = time.thread_time()
-        if number % 3:
-            driver.datagram(octets)
-        else:
-            driver.stream(octets, number)
-        spent.append(1e3 * (time.thread_time() - before))
+        spent.append(_fed(driver, number, octets))
         if spent[-1] > SLOWEST_MS:
-            found.broken.append(f"message {number} took {spent[-1]:.0f} ms of CPU")
+            # Its own doing, or a collection of this process's garbage just then?
+            again = _fed(Driver(), number, octets)
+            progress(f"message {number} took {spent[-1]:.0f} ms of CPU, again {again:.1f} ms")
+            if again > SLOWEST_MS:
+                found.broken.append(f"message {number} took {again:.0f} ms of CPU")
         if number % EVERY == 0:
             deaf += not driver.is_alive()
         if number % 20_000 == 0:
@@ -99,6 +98,16 @@ def _core(count: int, seed: int, found: Found) -> None:
         "core_slowest_message_ms": round(max(spent), 3),
         **percentiles("core_message_cpu", spent, "ms"),
     }
+
+
+def _fed(driver: Driver, number: int, octets: bytes) -> float:
+    """Feed a message, every third one as a stream; the milliseconds of CPU that it took."""
+    before = time.thread_time()
+    if number % 3:
+        driver.datagram(octets)
+    else:
+        driver.stream(octets, number)
+    return 1e3 * (time.thread_time() - before)
 
 
 def _service(count: int, seed: int, folder: Path, found: Found) -> None:
