@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import io
 import shutil
+import wave
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -247,3 +250,24 @@ async def test_a_call_that_only_the_mover_has_is_not_kept_for_ever(tmp_path: Pat
     for now, is_there in ((100.0, True), (129.0, True), (131.0, False)):
         await leases._look({CALL: {"caller": None, "agent": None}}, now)
         assert (CALL in world.engine.calls) is is_there
+
+
+async def test_who_waits_for_a_prompt_hears_at_once_that_the_call_is_over(tmp_path: Path) -> None:
+    """Whatever became of the report: the notice is not waited for once the call is forgotten."""
+    world = World(tmp_path)
+    await world.open()
+    wav = io.BytesIO()
+    with wave.open(wav, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(16_000))
+    digest = hashlib.sha256(wav.getvalue()).digest()
+    playing = asyncio.create_task(
+        world.operations.play(CALL, "n", "caller", wav.getvalue(), digest)
+    )
+    await settled()
+    await world.operations.close(CALL)
+    await world.storing.on_done(CALL)
+    await settled()
+    assert playing.done()
+    with pytest.raises(Refused, match="leg_closed"):
+        await playing

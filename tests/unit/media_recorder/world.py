@@ -78,9 +78,9 @@ class World:
         public = SIGNER.public_key()
         self.succession = Succession(self.folder, public)
         facts = SimpleNamespace(record=self.note)
-        storing = SimpleNamespace(submit=self.submit)
+        self.storing = SimpleNamespace(submit=self.submit)
         keys = SimpleNamespace(fetch=self.fetch)
-        self.recorder = Recorder(self.succession, self.folder, storing, facts, keys)  # type: ignore[arg-type]
+        self.recorder = Recorder(self.succession, self.folder, self.storing, facts, keys)  # type: ignore[arg-type]
         self.recorder.mover = self  # type: ignore[assignment]
         self.operations = Operations(self.recorder, self.succession, public, "media-1")
 

@@ -372,7 +372,10 @@ class Recorder:
             self._of_flow.pop(flow, None)
         self._unsettled.pop(call, None)
         for place in [place for place in self._plays if place[0] == call]:
-            del self._plays[place]
+            waiting = self._plays.pop(place)
+            if not waiting.done():
+                waiting.set_exception(Refused("leg_closed", "the call ended before the prompt did"))
+                waiting.exception()  # Whoever asked may be gone: then nobody is to be told.
         self.watchers.end(call)
 
     def _happened(self, happening: Json) -> None:

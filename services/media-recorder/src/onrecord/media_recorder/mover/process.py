@@ -84,6 +84,9 @@ class Mover:
         for send in self._engine.tick(time.monotonic(), time.time_ns()):
             if not self._legs.send(send):
                 self._engine.unsent(send.flow)
+        self._tell_happenings()
+
+    def _tell_happenings(self) -> None:
         for happening in self._control.happenings():
             self._tell(happening)
 
@@ -122,6 +125,7 @@ class Mover:
             self._drop_writer()
         for request in requests:
             answer = self._control.handle(request, time.monotonic(), time.time_ns())
+            self._tell_happenings()  # What ended by a close is heard before the close is answered.
             self._tell(answer, with_ring=request.get("do") == "attach")
 
     def _tell(self, message: Json, *, with_ring: bool = False) -> None:
