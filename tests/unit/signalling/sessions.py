@@ -47,7 +47,7 @@ GREETING = StatedNotice(
 def office(gate: SessionGate = "memory", notices: tuple[StatedNotice, ...] = (WRITTEN,)) -> Office:
     """A worker with a line for recording sessions."""
     line = SessionLine("sbc", gate, notices=notices)
-    emergency = Emergency(frozenset({"112"}), ("",), (SipUri.parse("sip:192.0.2.9"),))
+    emergency = Emergency(("112",), ("",), (SipUri.parse("sip:192.0.2.9"),))
     return Office(Routes(frozenset({"192.0.2.1"}), (), emergency, line), default_pack(), "worker-1")
 
 

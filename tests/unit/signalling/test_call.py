@@ -61,7 +61,7 @@ def office(on_no_permit: OnNoPermit = "continue", targets: int = 1) -> Office:
             Route("9", (TO,), record=False),
             Route("1", (TO, NEXT)[:targets], line="main", on_no_permit=on_no_permit),
         ),
-        Emergency(frozenset({"112"}), ("", "9"), (TO,)),
+        Emergency(("112", "999"), ("", "9"), (TO,)),
     )
     return Office(routes, default_pack(), "signalling-1")
 
@@ -413,6 +413,17 @@ def test_calls_without_recording_ask_nobody(number: str, kind: str) -> None:
     assert not [name for name in facts["call.started"] if "number" in name or "name" in name]
     assert facts["call.ended"]["gate"] == "not_asked"
     assert do.CloseMedia not in driver.kinds()
+
+
+@pytest.mark.parametrize("service", ["urn:service:sos", "URN:Service:SOS.ambulance"])
+def test_an_emergency_service_is_called_by_the_first_number(service: str) -> None:
+    """RFC 5031: a phone that knows no local number still connects, to a hop that knows no URN."""
+    invite = request()
+    invite.uri = SipUri.parse(service)
+    plan = plan_call(office(), "x", invite, date(2026, 11, 23), 7)
+    assert isinstance(plan, Plan)
+    assert plan.kind == "emergency"
+    assert plan.targets == (TO.with_user("112"),)
 
 
 def test_an_emergency_call_needs_no_readable_offer() -> None:

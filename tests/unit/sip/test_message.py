@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from onrecord.sip.errors import SipError
 from onrecord.sip.headers import Address, CSeq, Headers, Via, split_top_level
 from onrecord.sip.hop import Hop
-from onrecord.sip.message import MalformedRequest, parse
+from onrecord.sip.message import MalformedRequest, Request, parse
 from onrecord.sip.uri import SipUri
 
 INVITE = (
@@ -75,6 +75,7 @@ def test_commas_in_quotes_and_brackets_do_not_split() -> None:
         (b"SIP/2.0\r\nVia", b"SIP/7.0\r\nVia", 505),
         (b"INVITE sip:1000@192.0.2.2 ", b"INVITE <sip:1000@192.0.2.2> ", 400),
         (b"INVITE sip:1000@192.0.2.2 ", b"INVITE http://192.0.2.2/ ", 416),
+        (b"INVITE sip:1000@192.0.2.2 ", b"INVITE urn:service:counseling ", 416),
         (b"INVITE sip:1000@192.0.2.2 ", b"INVITE sip:1000@192.0.2.2:99999 ", 400),
         (b"CSeq: 1 INVITE", b"CSeq: 1 BYE", 400),
         (b"CSeq: 1 INVITE", b"CSeq: abc", 400),
@@ -109,6 +110,7 @@ def test_a_faulty_request_gets_a_status(old: bytes, new: bytes, status: int) -> 
         b"hello",
         INVITE[:30],
         changed(b"5060", b"0"),
+        changed(b"SIP/2.0/UDP", b"SIP/2.0/\xff"),
         changed(b"5060", b"99999999"),
         changed(b"Call-ID: c1\r\n", b""),
         INVITE.replace(b"INVITE", b"ACK").replace(b"CSeq: 1", b"CSeq: x"),
@@ -149,6 +151,8 @@ def test_rport_decides_where_a_response_goes() -> None:
         ("sip:+44-20.7946(0)123@h.example;user=phone", "+442079460123"),
         ("tel:+44-20-7946-0123;phone-context=x", "+442079460123"),
         ("sip:9%2D112;phone-context=x@h.example", "9112"),
+        ("sip:112%3Bphone-context=+44@h.example", "112"),
+        ("URN:Service:SOS.police", "urn:service:sos"),
         ("sip:anna.b@h.example", "anna.b"),
         ("sip:h.example", ""),
     ],
@@ -156,6 +160,13 @@ def test_rport_decides_where_a_response_goes() -> None:
 def test_dialled_number_is_plain(uri: str, number: str) -> None:
     """Visual separators, escapes and user parameters do not hide a number."""
     assert SipUri.parse(uri).number == number
+
+
+def test_an_emergency_service_can_be_called() -> None:
+    """RFC 5031: a request for the service and not for a number."""
+    request = parse(changed(b"sip:1000@192.0.2.2 SIP", b"urn:service:sos SIP"))
+    assert isinstance(request, Request)
+    assert request.uri.is_emergency_service
 
 
 def test_a_line_break_cannot_be_written_into_a_header() -> None:

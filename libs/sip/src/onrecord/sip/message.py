@@ -27,12 +27,14 @@ _SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "C
 _REASONS = {
     100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 400: "Bad Request",
     403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
-    416: "Unsupported URI Scheme", 420: "Bad Extension", 480: "Temporarily Unavailable",
+    413: "Request Entity Too Large", 415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme", 420: "Bad Extension", 422: "Session Interval Too Small",
+    480: "Temporarily Unavailable",
     481: "Call/Transaction Does Not Exist", 482: "Loop Detected", 483: "Too Many Hops",
-    486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here",
+    486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 489: "Bad Event",
     491: "Request Pending", 500: "Server Internal Error", 501: "Not Implemented",
-    502: "Bad Gateway",
-    503: "Service Unavailable", 505: "Version Not Supported", 513: "Message Too Large",
+    502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out",
+    505: "Version Not Supported", 513: "Message Too Large",
     603: "Decline",
 }  # fmt: skip
 
@@ -313,7 +315,8 @@ def _request(line: str, headers: Headers, body: bytes, fault: SipError | None) -
         if version.upper() != "SIP/2.0":
             raise SipError("bad_version", "the version must be SIP/2.0", status=505)
         request.uri = SipUri.parse(uri_text)
-        if request.uri.scheme not in ("sip", "sips", "tel"):
+        known = request.uri.scheme in ("sip", "sips", "tel") or request.uri.is_emergency_service
+        if not known:
             raise SipError("bad_scheme", "a Request-URI must be sip, sips or tel", status=416)
         _check(request)
         _ = request.max_forwards

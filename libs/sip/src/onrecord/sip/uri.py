@@ -15,6 +15,8 @@ DEFAULT_PORT = 5060
 DEFAULT_TLS_PORT = 5061
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)\Z")
+SOS = "urn:service:sos"
+"""RFC 5031 §4.2: whatever takes an emergency call; what follows a dot names a service of it."""
 _VISUAL_SEPARATORS = str.maketrans("", "", "-.() ")
 
 
@@ -80,11 +82,22 @@ class SipUri:
 
     @property
     def number(self) -> str:
-        """The dialled number or user: unescaped, without user parameters and visual separators."""
+        """The dialled number or user: unescaped, without user parameters and visual separators.
+
+        `SOS` for every emergency service. A number ends at a semicolon that was escaped, too.
+        """
+        if self.is_emergency_service:
+            return SOS
         text = unquote(self.user.partition(";")[0].partition(":")[0], errors="replace")
-        stripped = text.translate(_VISUAL_SEPARATORS)
+        stripped = text.partition(";")[0].translate(_VISUAL_SEPARATORS)
         digits = stripped.removeprefix("+")
         return stripped if digits.isascii() and digits.isdigit() else text
+
+    @property
+    def is_emergency_service(self) -> bool:
+        """Whether this is `urn:service:sos` or one below it, in any case (RFC 5031 §4.1)."""
+        text = f"{self.scheme}:{self.user}".lower()
+        return text == SOS or text.startswith(f"{SOS}.")
 
     @property
     def is_loose_router(self) -> bool:

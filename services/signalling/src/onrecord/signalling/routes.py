@@ -18,7 +18,7 @@ from typing import Any, Literal
 from onrecord.policy.vocabulary import ACTS, METHODS, PURPOSES
 from onrecord.sip.errors import SipError
 from onrecord.sip.hop import Hop
-from onrecord.sip.uri import SipUri
+from onrecord.sip.uri import SOS, SipUri
 
 OnNoPermit = Literal["continue", "refuse"]
 MAX_TARGETS = 8
@@ -57,15 +57,18 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """Numbers that connect whatever happens, and where to."""
+    """Numbers that connect whatever happens, and where to; so does `urn:service:sos`.
 
-    numbers: frozenset[str]
+    Of that service the next hop gets to see the first number.
+    """
+
+    numbers: tuple[str, ...]
     prefixes: tuple[str, ...]
     to: tuple[SipUri, ...]
 
     def matches(self, dialled: str) -> bool:
         """Whether the whole dialled number is one of ours, after at most one prefix."""
-        return any(
+        return dialled == SOS or any(
             dialled.startswith(prefix) and dialled[len(prefix) :] in self.numbers
             for prefix in ("", *self.prefixes)
         )
@@ -293,7 +296,7 @@ class _Reader:
 
     def _emergency(self, table: Mapping[str, Any]) -> Emergency:
         self._known("emergency", table, {"numbers", "prefixes", "to"})
-        numbers = frozenset(self._texts("emergency.numbers", table.get("numbers")))
+        numbers = self._texts("emergency.numbers", table.get("numbers"))
         if not numbers or "" in numbers:
             raise self._fault("emergency.numbers", 'name them, such as ["999", "112", "18000"]')
         return Emergency(

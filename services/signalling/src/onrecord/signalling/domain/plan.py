@@ -124,7 +124,7 @@ def plan_call(
         offer=offer,
         audio=audio,
         decision=decision,
-        targets=tuple(to if to.user else to.with_user(request.uri.user) for to in rule.to),
+        targets=_targets(rule, request.uri),
         caller=request.from_,
         headers=crossing("INVITE", request.headers),
         content_type=content_type,
@@ -132,6 +132,14 @@ def plan_call(
         session_id=session_id,
         started=_started(office.worker, request, rule, kind),
     )
+
+
+def _targets(rule: Emergency | Route, dialled: SipUri) -> tuple[SipUri, ...]:
+    """The next hops, each with what was dialled; a service has no digits, so it gets a number's."""
+    user = dialled.user
+    if isinstance(rule, Emergency) and dialled.is_emergency_service:
+        user = rule.numbers[0]
+    return tuple(to if to.user else to.with_user(user) for to in rule.to)
 
 
 def _description(request: Request) -> bytes:
