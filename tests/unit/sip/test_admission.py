@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from onrecord.sip.admission import MAX_SOURCES, Admission, unavailable
 from onrecord.sip.hop import Hop
@@ -68,6 +68,7 @@ def test_what_is_too_much_is_answered_503() -> None:
 
 
 @given(st.binary(max_size=400), st.integers(0, len(INVITE)))
+@example(b"\xff", INVITE.index(b"UDP"))
 def test_any_octets_are_let_in_or_answered_or_dropped(noise: bytes, at: int) -> None:
     """Nothing raises, and every answer is a response that can be read."""
     for message in (noise, INVITE[:at] + noise + INVITE[at:]):

@@ -127,6 +127,21 @@ def test_the_past_sender_is_the_last_one_and_still_there() -> None:
     assert heard(known, "0", "1") == [([], "none"), (["a"], "past")]
 
 
+def test_who_has_left_is_not_heard_any_more() -> None:
+    """A transfer that ends the stay and not its `send`: the stream is the successor's alone."""
+    known = RecordingState().merge(call("a", "b"), 1.0)
+    transfer = Snapshot(
+        "partial",
+        participants=(party("c"),),
+        participant_sessions=(
+            ParticipantSession("b", "s", disassociated="T"),
+            ParticipantSession("c", "s"),
+        ),
+        participant_streams=(ParticipantStream("c", ("of-b",)),),
+    )
+    assert heard(known.merge(transfer, 2.0), "0", "1") == [(["a"], "send"), (["c"], "send")]
+
+
 def test_who_comes_back_has_two_stays() -> None:
     """One document may name the leaving and the return; the return is what holds."""
     known = RecordingState().merge(call("a"), 1.0)

@@ -251,7 +251,8 @@ class Via:
             head = re.sub(r"\s*([/:])\s*", r"\1", head)
         protocol, _, sent_by = head.partition(" ")
         parts = protocol.split("/")
-        if len(parts) != 3 or parts[0].upper() != "SIP" or parts[1] != "2.0" or not parts[2]:
+        is_sip = len(parts) == 3 and parts[0].upper() == "SIP" and parts[1] == "2.0"
+        if not is_sip or not is_token(parts[2]):
             raise SipError("bad_via", "a Via must begin with SIP/2.0/ and a transport")
         host, port = split_host_port(sent_by.strip())
         branch = parameters.pop("branch", None) or ""

@@ -90,7 +90,7 @@ class RecordingState:
         for label in labels:
             stream = by_label.get(label)
             stream_id = stream.id if stream else ""
-            if sending := self._named(now.get(stream_id, [])):
+            if sending := self._named(i for i in now.get(stream_id, []) if i in present):
                 known.append((stream, sending, "send"))
             else:
                 former = [i for i in past.get(stream_id, []) if i in present]
