@@ -415,6 +415,29 @@ def test_calls_without_recording_ask_nobody(number: str, kind: str) -> None:
     assert do.CloseMedia not in driver.kinds()
 
 
+@pytest.mark.parametrize(
+    ("offered", "answered", "told"),
+    [
+        ("sendonly", "recvonly", "recvonly"),
+        ("sendonly", "sendrecv", "recvonly"),  # an agent that passes over what was offered
+        ("inactive", "inactive", "inactive"),
+        ("sendrecv", "sendonly", "sendonly"),
+        ("sendrecv", "inactive", "inactive"),
+    ],
+)
+def test_who_does_not_listen_is_not_told(offered: str, answered: str, told: str) -> None:
+    """A call that begins on hold: no notice would be heard, so nothing is played and kept."""
+    driver = Driver(body=OFFER.replace(b"sendrecv", offered.encode()))
+    answer = ANSWER.replace(b"sendrecv", answered.encode())
+    driver.feed(OPENED, on.AgentAnswered(answer), on.MediaUpdated())
+    answers = [effect.body for effect in driver.done if isinstance(effect, do.Answer)]
+    assert sdp.parse(answers[0]).audio.direction == told
+    driver.feed(on.Acknowledged("caller", b""))
+    assert do.Announce not in driver.kinds()
+    assert driver.call.phase is Phase.UNRECORDED
+    assert driver.call.gate == "notice_failed"
+
+
 @pytest.mark.parametrize("service", ["urn:service:sos", "URN:Service:SOS.ambulance"])
 def test_an_emergency_service_is_called_by_the_first_number(service: str) -> None:
     """RFC 5031: a phone that knows no local number still connects, to a hop that knows no URN."""

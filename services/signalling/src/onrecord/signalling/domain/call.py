@@ -309,6 +309,8 @@ class Call:
 
     def _begin_recording(self, outage: on.Outage | None = None) -> None:
         self._phase = None
+        if isinstance(self._session, RecordedSession) and not self._session.reaches_both:
+            outage = outage or "notice_failed"
         self._recording.begin(outage)
 
     def _without_media(self, outage: on.Outage, now: float) -> None:

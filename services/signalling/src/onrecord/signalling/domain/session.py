@@ -97,8 +97,14 @@ class RecordedSession:
         self._heard["agent"] = agent
         self._heard["caller"] = replace(self._offered, codecs=agent.codecs)
         told = self._told["caller"]
-        self._told["caller"] = replace(told, codecs=agent.codecs, direction=agent.direction)
+        direction = answered_direction(self._offered.direction, agent.direction)
+        self._told["caller"] = replace(told, codecs=agent.codecs, direction=direction)
         return self._update(is_awaited=True)
+
+    @property
+    def reaches_both(self) -> bool:
+        """Whether both hear what we play: who does not listen, or is sent nothing, is not told."""
+        return all(media.direction == _TALKING for media in self._heard.values())
 
     @property
     def answer_to_caller(self) -> bytes:
