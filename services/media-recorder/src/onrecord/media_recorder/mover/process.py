@@ -97,7 +97,11 @@ class Mover:
                 self._legs.send(send)
 
     def _accept(self) -> None:
-        accepted, _ = self._listener.accept()
+        try:
+            accepted, _ = self._listener.accept()
+        except OSError:
+            # It went away again, or the descriptors are used up: the next tick looks again.
+            return
         self._drop_writer()
         accepted.setblocking(False)
         self._writer, self._messages, self._waiting = accepted, Messages(), b""

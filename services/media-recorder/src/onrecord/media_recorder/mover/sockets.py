@@ -35,7 +35,11 @@ class LegSockets:
         """Open a port for a flow and give its number."""
         even = range(self._ports.start + self._ports.start % 2, self._ports.stop, 2)
         for port in self._random.sample(even, min(TRIES, len(even))):
-            opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            try:
+                opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            except OSError:
+                # The descriptors are used up: this call is refused, the others go on.
+                raise MoverRefused("no_free_descriptor") from None
             try:
                 opened.bind((self._host, port))
             except OSError:
