@@ -9,6 +9,7 @@ from typing import Any
 
 from conversation import a_recorded_call
 from onrecord.softphone import answering
+from pymongo import MongoClient
 from stack import ONRECORD, WAIT_SECONDS, RunningStack, laboratory
 
 
@@ -54,3 +55,25 @@ async def test_the_calls_of_a_stack_in_use_can_be_verified(stack: RunningStack) 
 
     code, document = verify(stack, "last")
     assert (code, set(outcomes(document).values())) == (0, {True})
+
+
+async def test_what_was_taken_out_of_the_log_is_missed(stack: RunningStack) -> None:
+    """An access filed under another call, the log's end cut off, audio of no call in the log."""
+    async with laboratory(stack, answering()) as lab:
+        await a_recorded_call(lab, "1000", seed=70)
+    stray = Path(stack.endpoints.objects) / "nobodyscall"
+    with MongoClient[dict[str, Any]](stack.mongo_uri) as client:
+        entries = client["onrecord"]["entries"]
+        last = entries.find({"type": "access.granted"}).sort("_id", -1)[0]
+        place = {"_id": last["_id"]}
+        found = []
+        entries.replace_one(place, last | {"call": "nobodyscall"})
+        found.append(verify(stack))
+        entries.delete_one(place)
+        found.append(verify(stack))
+        entries.insert_one(last)
+        stray.mkdir()
+        found.append(verify(stack))
+        stray.rmdir()
+    assert [(code, document["log"]["holds"]) for code, document in found] == [(1, False)] * 3
+    assert verify(stack)[0] == 0

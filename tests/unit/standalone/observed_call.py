@@ -208,7 +208,17 @@ def _entries(draft: Draft) -> list[LoggedEntry]:
         )
         canonical = encode_entry(entry)
         entries.append(
-            LoggedEntry(index, name, stream, seq, canonical, sealed, leaf_hash(canonical))
+            LoggedEntry(
+                index,
+                name,
+                stream,
+                seq,
+                canonical,
+                sealed,
+                leaf_hash(canonical),
+                CALL,
+                event_type,
+            )
         )
     return entries
 

@@ -36,7 +36,9 @@ def logged(index: int, event_type: str, *, sealed: bool = False, **fields: Any) 
         )
     )
     leaf = leaf_hash(canonical)
-    return LoggedEntry(index, f"c1:{event_type}", "call/c1", index, canonical, {}, leaf)
+    return LoggedEntry(
+        index, f"c1:{event_type}", "call/c1", index, canonical, {}, leaf, "c1", event_type
+    )
 
 
 def packet(ssrc: int, sequence: int) -> MediaFrame:

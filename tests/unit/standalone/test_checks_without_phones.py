@@ -10,7 +10,8 @@ import pytest
 from onrecord.ledger.canonical import encode_entry
 from onrecord.ledger.merkle import leaf_hash
 from onrecord.standalone.checks import checks_without_phones, run_checks
-from onrecord.standalone.checks.observed import Observed
+from onrecord.standalone.checks.log import intact, nothing_cut
+from onrecord.standalone.checks.observed import Broken, Observed, Traces
 from unit.standalone.observed_call import Draft, observed_call
 from unit.standalone.test_checks_of_faults import position, projection_of
 
@@ -98,3 +99,44 @@ def test_a_call_on_the_unrecorded_route_has_no_recorder() -> None:
     """Whatever of a recording stands in it is found."""
     seen = observed_call(None, lambda draft: draft.fact("call.started").update(kind="unrecorded"))
     assert {"no_recorder", "nothing_kept"} <= broken(seen)
+
+
+def test_an_object_that_no_entry_lists_is_found() -> None:
+    """It is kept under the call's name, and nobody said so."""
+    seen = observed_call()
+    more = replace(seen, objects={**seen.objects, f"{seen.call}/caller/1-0": b"audio"})
+    assert broken(more) == {"hashes"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"call": "c2"}, {"type": "call.started"}, {"stream": "recording/c2"}, {"canonical": b"{}"}],
+)
+def test_an_entry_filed_as_another_is_found(change: dict[str, Any]) -> None:
+    """Whoever looks for the accesses to a call by its document's names would miss it."""
+    granted = observed_call().entries[-1]
+    intact(granted)
+    with pytest.raises(Broken):
+        intact(replace(granted, **change))
+
+
+@pytest.mark.parametrize(
+    ("traces", "holds"),
+    [
+        (Traces(frozenset({"c1"}), 9), True),
+        (Traces(frozenset({"c1"}), 10), False),
+        (Traces(frozenset({"c1", "c2"}), 0), False),
+    ],
+)
+def test_a_log_that_was_cut_is_known_by_what_is_left_elsewhere(
+    traces: Traces, *, holds: bool
+) -> None:
+    """How far others had read it, and of which calls something is kept."""
+    log = observed_call().log
+    assert len(log) == 9
+    try:
+        nothing_cut(log, traces)
+    except Broken:
+        assert not holds
+    else:
+        assert holds

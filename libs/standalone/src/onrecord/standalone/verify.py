@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onrecord.ledger.errors import LedgerError
 from onrecord.platform.errors import PlatformError
 from onrecord.standalone.addresses import External
 from onrecord.standalone.checks import Finding, checks_without_phones, run_checks
-from onrecord.standalone.checks.log import without_gap
+from onrecord.standalone.checks.log import intact, nothing_cut, without_gap
 from onrecord.standalone.checks.observed import Broken, Log, Observed
 from onrecord.standalone.checks.reader import Places, Stores, opened
 from onrecord.standalone.endpoints import read_endpoints
@@ -57,11 +58,10 @@ async def verify(data: Path, reference: str | None, printer: Printer) -> bool:
     places = places_of(data)
     try:
         async with opened(places) as stores:
-            log = await stores.log()
+            log, whole = await _check_log(stores)
             calls = _calls_in(log)
             chosen = calls if reference is None else [call_named(reference, calls)]
-            printer.progress(f"checking the log of {len(log)} entries, and calls: {len(chosen)}")
-            whole = _check_log(log)
+            printer.progress(f"the log has {len(log)} entries; checking calls: {len(chosen)}")
             verified = []
             async for one in _each(stores, chosen):
                 _tell(one, printer, in_full=reference is not None)
@@ -106,11 +106,22 @@ def _calls_in(log: Log) -> list[str]:
     return calls[::-1]
 
 
-def _check_log(log: Log) -> Finding:
+async def _check_log(stores: Stores) -> tuple[Log, Finding]:
+    """The place of every entry, and whether the log is whole; each entry is looked at once."""
+    traces = await stores.traces()
+    places, faults = [], []
+    async for logged in stores.entries():
+        places.append((logged.index, logged.stream, logged.seq))
+        try:
+            intact(logged)
+        except Broken as broken:
+            faults.append(str(broken))
+    log = tuple(places)
     try:
-        return Finding("order", True, without_gap(log))
+        text = f"{without_gap(log)}, {nothing_cut(log, traces)}"
     except Broken as broken:
-        return Finding("order", False, str(broken))
+        faults.insert(0, str(broken))
+    return log, Finding("order", not faults, "; ".join(faults[:8]) if faults else text)
 
 
 async def _each(stores: Stores, calls: list[str]) -> AsyncIterator[Verified]:
@@ -118,13 +129,16 @@ async def _each(stores: Stores, calls: list[str]) -> AsyncIterator[Verified]:
     deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
     for call in calls:
         while True:
-            seen = await stores.observe(call)
-            findings = run_checks(seen, checks_without_phones(seen))
+            try:
+                seen = await stores.observe(call)
+                findings, outcome = run_checks(seen, checks_without_phones(seen)), _outcome(seen)
+            except LedgerError as error:
+                findings, outcome = [Finding("entries_intact", False, str(error))], "unreadable"
             lags = any(f.name == _INDEX and not f.holds for f in findings)
             if not lags or asyncio.get_running_loop().time() > deadline:
                 break
             await asyncio.sleep(_RETRY_SECONDS)
-        yield Verified(call, _outcome(seen), findings)
+        yield Verified(call, outcome, findings)
 
 
 def _outcome(seen: Observed) -> str:

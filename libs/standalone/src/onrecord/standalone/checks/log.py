@@ -9,9 +9,10 @@ from collections import defaultdict
 from onrecord.contracts.entry import Entry
 from onrecord.contracts.registry import FACTS, ce_type
 from onrecord.contracts.topics import topic_of
+from onrecord.ledger.errors import LedgerError
 from onrecord.ledger.instant import format_time
 from onrecord.ledger.merkle import leaf_hash
-from onrecord.standalone.checks.observed import Broken, Log, Observed
+from onrecord.standalone.checks.observed import Broken, Log, LoggedEntry, Observed, Traces
 
 
 def order(seen: Observed) -> str:
@@ -41,19 +42,37 @@ def each_once(seen: Observed) -> str:
     return f"{len(events)} events, each once"
 
 
-def entries_intact(seen: Observed) -> str:
-    """Each entry's bytes are canonical, say what its document says, and hash to its leaf."""
-    for logged in seen.entries:
+def nothing_cut(log: Log, traces: Traces) -> str:
+    """The log is as long as it was, and every call of which anything is kept stands in it."""
+    if len(log) < traces.length:
+        raise Broken(f"the log has {len(log)} entries, and had {traces.length}")
+    if unknown := sorted(traces.calls - {stream.removeprefix("call/") for _, stream, _ in log}):
+        raise Broken(f"something is kept of calls that the log does not know: {unknown[:8]}")
+    return f"what is kept of {len(traces.calls)} calls is of calls in the log"
+
+
+def intact(logged: LoggedEntry) -> None:
+    """An entry's bytes are canonical, say what its document says, and hash to its leaf."""
+    try:
         entry = logged.entry
-        place = (entry.index, entry.event_id, entry.stream, entry.seq)
-        if place != (logged.index, logged.event_id, logged.stream, logged.seq):
-            raise Broken(f"entry {logged.index} is filed as another than its bytes say")
-        if leaf_hash(logged.canonical) != logged.leaf:
-            raise Broken(f"entry {logged.index} does not hash to its leaf")
-        if set(entry.sealed) != set(logged.sealed):
-            raise Broken(f"entry {logged.index} has commitments and ciphertexts of other names")
-        if entry.type not in FACTS:
-            raise Broken(f"entry {logged.index} is of the unknown type {entry.type}")
+    except LedgerError as error:
+        raise Broken(f"entry {logged.index} cannot be read: {error}") from error
+    said = (entry.index, entry.event_id, entry.stream, entry.seq, entry.call, entry.type)
+    filed = (logged.index, logged.event_id, logged.stream, logged.seq, logged.call, logged.type)
+    if said != filed:
+        raise Broken(f"entry {logged.index} is filed as another than its bytes say")
+    if leaf_hash(logged.canonical) != logged.leaf:
+        raise Broken(f"entry {logged.index} does not hash to its leaf")
+    if set(entry.sealed) != set(logged.sealed):
+        raise Broken(f"entry {logged.index} has commitments and ciphertexts of other names")
+    if entry.type not in FACTS:
+        raise Broken(f"entry {logged.index} is of the unknown type {entry.type}")
+
+
+def entries_intact(seen: Observed) -> str:
+    """Each entry of the call is intact."""
+    for logged in seen.entries:
+        intact(logged)
     return f"{len(seen.entries)} entries are canonical and hash to their leaves"
 
 
@@ -150,7 +169,7 @@ def access_named(seen: Observed) -> str:
 
 
 def hashes(seen: Observed) -> str:
-    """Each stored object has the listed hash and length, opens, and holds what was listed."""
+    """Each stored object is listed, has that hash and length, opens, and holds what was listed."""
     keys = [unit.listed["object_key"] for unit in seen.units]
     if len(set(keys)) != len(keys):
         raise Broken("an object is listed twice")
@@ -166,6 +185,9 @@ def hashes(seen: Observed) -> str:
             raise Broken(f"object {listed['object_key']} holds another unit")
         if len(unit.frames) != listed["frames"]:
             raise Broken(f"object {listed['object_key']} holds {len(unit.frames)} frames")
+    manifests = {entry.fields.get("manifest_key") for entry in seen.of_type("recording.stored")}
+    if unlisted := sorted(seen.objects.keys() - {*keys, *manifests}):
+        raise Broken(f"kept, and no entry lists it: {unlisted[:8]}")
     return f"{_manifest(seen)}{len(keys)} objects as listed"
 
 

@@ -36,11 +36,24 @@ class LoggedEntry:
     canonical: bytes
     sealed: Mapping[str, bytes]
     leaf: bytes
+    call: str
+    type: str
 
     @functools.cached_property
     def entry(self) -> CanonicalEntry:
         """The canonical bytes, read strictly. Raises CanonicalError."""
         return decode_entry(self.canonical)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What stands elsewhere of the log: its calls that are known there, how long it was at least.
+
+    To be read before the log is: it grows.
+    """
+
+    calls: frozenset[str]
+    length: int
 
 
 @dataclass(frozen=True)

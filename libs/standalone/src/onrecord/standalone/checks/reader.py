@@ -22,6 +22,7 @@ from onrecord.standalone.checks.observed import (
     PhoneTape,
     Published,
     Release,
+    Traces,
 )
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
@@ -97,6 +98,22 @@ class Stores:
                 (int(found["_id"]), str(found["stream"]), int(found["seq"]))
                 async for found in entries.sort("_id", 1)
             ]
+        )
+
+    async def entries(self) -> AsyncIterator[LoggedEntry]:
+        """Every entry of the log, in the order of its index."""
+        async for found in self._client[DATABASE].entries.find({}).sort("_id", 1):
+            yield _logged(found)
+
+    async def traces(self) -> Traces:
+        """What relay, verdicts, index, spool and a folder of objects know of the log."""
+        ledger, index = self._client[DATABASE], self._client[INDEX]
+        notes = [await ledger[name].find_one({}) for name in ("relay", "verdicts")]
+        calls = {str(found["_id"]) async for found in index.calls.find({}, {"_id": 1})}
+        for folder in (self._places.spool, Path(self._places.objects)):
+            calls |= await asyncio.to_thread(_folders_in, folder)
+        return Traces(
+            frozenset(calls), max((int(note["next_index"]) for note in notes if note), default=0)
         )
 
     async def observe(self, call: str) -> Observed:
@@ -196,6 +213,8 @@ def _logged(found: Mapping[str, Any]) -> LoggedEntry:
         bytes(found["canonical"]),
         {name: bytes(value) for name, value in found["sealed"].items()},
         bytes(found["leaf"]),
+        str(found["call"]),
+        str(found["type"]),
     )
 
 
@@ -240,6 +259,13 @@ def _in_folder(url: str, call: str) -> list[str]:
     # What begins with a dot is no object: a writer died before it gave the file its name.
     files = (path for path in (root / call).rglob("[!.]*") if path.is_file())
     return [str(path.relative_to(root)) for path in files]
+
+
+def _folders_in(folder: Path) -> set[str]:
+    """The names of its folders; none where it is not one itself."""
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if path.is_dir()}
 
 
 def _left_in_spool(spool: Path, call: str) -> tuple[str, ...]:
