@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from onrecord.contracts.entry import MalformedEntry
 from onrecord.ledger.errors import LedgerError
 from onrecord.rtp.errors import RtpError
-from onrecord.standalone.checks import audio, log, permits, projection, unrecorded
+from onrecord.standalone.checks import audio, log, manifest, permits, projection, unrecorded
 from onrecord.standalone.checks.observed import Broken, Observed
 
 Check = Callable[[Observed], str]
@@ -33,6 +33,7 @@ WHATEVER_HAPPENED: dict[str, Check] = {
     "losses_named": permits.losses_named,
     "verdict_fits": permits.verdict_fits,
     "hashes": log.hashes,
+    "manifest_fits": manifest.manifest_fits,
     "projection_equals_fold": projection.projection_equals_fold,
 }
 """What holds besides, once retrieval has caught up: also of a call in which something died."""
@@ -45,6 +46,7 @@ RECORDED_CALL: dict[str, Check] = {
     "notice_inside": audio.notice_inside,
     "channels_right": audio.channels_right,
     "hashes": log.hashes,
+    "manifest_fits": manifest.manifest_fits,
     "access_before_release": log.access_before_release,
 }
 """What holds besides for a call that was recorded and whose audio was released."""
@@ -69,6 +71,7 @@ _STORED_RECORDED: dict[str, Check] = {
     "gaps_named": permits.gaps_named,
     "verdict_fits": permits.verdict_fits,
     "hashes": log.hashes,
+    "manifest_fits": manifest.manifest_fits,
     "spool_empty": log.spool_empty,
     "access_named": log.access_named,
 }
