@@ -375,3 +375,18 @@ def test_a_packet_that_the_network_doubled_is_kept_once() -> None:
     bench.permit("caller")
     assert bench.kept("caller") == [65535, 65537, 65536, 65538]
     assert bench.engine.flow("c1", "caller").counters.duplicate == 4
+
+
+def test_a_source_that_began_and_ended_between_two_notices_is_not_kept() -> None:
+    """A permit by the second notice names another source, and says nothing of this one."""
+    bench = Bench()
+    bench.hear("caller", 10)
+    bench.play("caller", notice="english")
+    bench.hear("caller", 11)
+    bench.hear("caller", 700, ssrc=8)
+    bench.hear("caller", 12)
+    bench.play("caller", notice="welsh")
+    bench.hear("caller", 701, ssrc=8)
+    bench.hear("caller", 13)
+    bench.permit("caller")
+    assert bench.kept("caller") == [11, 12, 13]

@@ -32,9 +32,9 @@ def session(*legs: str) -> tuple[Engine, Ring]:
     return engine, ring
 
 
-def hear(engine: Engine, leg: str, sequence: int) -> object:
+def hear(engine: Engine, leg: str, sequence: int, ssrc: int = 7) -> object:
     """Let a packet arrive on a stream; gives what the mover would send because of it."""
-    packet = build(Packet(0, sequence, sequence * 160, 7, b"a" * 160))
+    packet = build(Packet(0, sequence, sequence * 160, ssrc, b"a" * 160))
     return engine.receive(engine.flow("c1", leg).number, packet, SOURCE, 1.0, 10**9)
 
 
@@ -80,7 +80,32 @@ def test_what_waited_before_the_parties_were_told_is_dropped() -> None:
     engine, ring = session("stream-0")
     for sequence in range(100, 103):
         hear(engine, "stream-0", sequence)
-    engine.drop_waiting(engine.call("c1"))
+    engine.told("c1")
     hear(engine, "stream-0", 103)
     engine.permit("c1", ["stream-0"], 1.0)
     assert [record.sequence for record in ring.records] == [103]
+
+
+def test_what_was_sent_before_the_parties_were_told_and_comes_after_it_is_not_captured() -> None:
+    """A permit names one source's position on a stream; two may be heard on it, in any order."""
+    engine, ring = session("stream-0")
+    hear(engine, "stream-0", 100, ssrc=8)
+    hear(engine, "stream-0", 102, ssrc=8)
+    hear(engine, "stream-0", 500)
+    engine.told("c1")
+    hear(engine, "stream-0", 101, ssrc=8)
+    hear(engine, "stream-0", 103, ssrc=8)
+    hear(engine, "stream-0", 501)
+    engine.permit("c1", ["stream-0"], 1.0)
+    assert [record.sequence for record in ring.records] == [103, 501]
+
+
+def test_what_is_late_when_the_parties_are_told_again_is_kept_by_the_permit_that_stands() -> None:
+    """A second statement takes nothing back of what is permitted."""
+    engine, ring = session("stream-0")
+    engine.permit("c1", ["stream-0"], 1.0)
+    for sequence in (100, 102):
+        hear(engine, "stream-0", sequence)
+    engine.told("c1")
+    hear(engine, "stream-0", 101)
+    assert [record.sequence for record in ring.records] == [100, 102, 101]

@@ -164,7 +164,7 @@ class Control:
 
     def _told(self, request: Json, _now: float, _utc_ns: int) -> Json:
         call = self._engine.call(request["call"])
-        self._engine.drop_waiting(call)
+        self._engine.told(call.call)
         return self._described(call)
 
     def _cut(self, request: Json, _now: float, _utc_ns: int) -> Json:

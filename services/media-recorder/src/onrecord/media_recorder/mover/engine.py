@@ -160,9 +160,20 @@ class Engine:
         found.permitted = False
         for flow in found.flows.values():
             flow.capturing = False
-        self.drop_waiting(found)
+        self._drop_waiting(found)
 
-    def drop_waiting(self, call: Call) -> None:
+    def told(self, call: str) -> None:
+        """Begin anew, for the parties were told only now: drop what waits.
+
+        What was sent before and is still on its way is not captured, unless it is permitted.
+        """
+        found = self.call(call)
+        self._drop_waiting(found)
+        for flow in found.flows.values():
+            if flow.capturing and not found.permitted:
+                flow.capture_anew()
+
+    def _drop_waiting(self, call: Call) -> None:
         """Drop what waits of a call: no permit will ever cover it."""
         for flow in call.flows.values():
             for number in (flow.number, flow.service):
@@ -306,6 +317,7 @@ class Engine:
         if playback.is_notice and report.complete:
             # In this very step, so that no packet falls between the report and the capture.
             flow.notice_ended()
+            self._holding.drop_sources(flow.number, flow.before_notice)
             call.notices_due.discard(flow.leg)
             self._join(call)
         return report

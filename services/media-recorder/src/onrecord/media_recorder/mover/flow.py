@@ -111,8 +111,12 @@ class Flow:
     def capture(self) -> None:
         """Begin to capture: what is sent from now on, not what is late from before."""
         if not self.capturing:
-            self.capturing = True
-            self.floors = {ssrc: tracker.highest for ssrc, tracker in self.trackers.items()}
+            self.capture_anew()
+
+    def capture_anew(self) -> None:
+        """Capture what is sent from now on, whatever was captured before."""
+        self.capturing = True
+        self.floors = {ssrc: tracker.highest for ssrc, tracker in self.trackers.items()}
 
     def notice_ended(self) -> None:
         """Begin to capture at a notice's end: an SSRC that spoke before it is only the current one.
@@ -121,8 +125,7 @@ class Flow:
         """
         current = self.received.ssrc if self.received else None
         self.before_notice = frozenset(self.trackers) - {current}
-        self.capturing = False
-        self.capture()
+        self.capture_anew()
 
     def record(self, packet: Packet, extended: int | None, arrival_ns: int) -> Record | None:
         """Give what the ring is to hold of an accepted packet; None if nothing may be captured."""

@@ -7,6 +7,7 @@ into the ring; a stop, or its time, ends it. What waited too long is told when t
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -73,6 +74,12 @@ class Holding:
         """Drop what has waited too long, also where nothing newer came."""
         for queue in self._queues.values():
             queue.expire(now)
+
+    def drop_sources(self, flow: int, ssrcs: Collection[int]) -> None:
+        """Drop what waits of these sources of a flow, unsaid."""
+        queue = self._queues.get(flow)
+        if queue is not None and ssrcs:
+            queue.records = deque(one for one in queue.records if one[1].ssrc not in ssrcs)
 
     def drop(self, flow: int) -> None:
         """Drop what waits of a flow, unsaid."""
