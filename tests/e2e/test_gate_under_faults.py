@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "ONRECORD_KEEPALIVE_SECONDS": "1",
     "ONRECORD_KEEPALIVE_SILENCE": "20",
     "ONRECORD_PERMIT_WAIT_SECONDS": "2",
+    # Twenty permits at once on a busy machine: what waits for one is a matter of its own.
+    "ONRECORD_HOLD_SECONDS": "10",
 }
 SPECIAL_ROUTES = f"""
 [[route]]

@@ -102,7 +102,6 @@ BAD = {
     "RTP port out of range": invite(body=SDP.replace("m=audio 41000", "m=audio 99999")),
     "negative RTP port": invite(body=SDP.replace("m=audio 41000", "m=audio -1")),
     "no audio": invite(body=SDP.replace("m=audio", "m=video")),
-    "no description": invite(body=""),
     "unknown codec": invite(body=SDP.replace("RTP/AVP 0", "RTP/AVP 18")),
 }
 ANSWERED = {
@@ -111,7 +110,6 @@ ANSWERED = {
     "RTP port out of range": 488,
     "negative RTP port": 488,
     "no audio": 488,
-    "no description": 488,
     "unknown codec": 488,
     "oversized, for nobody": 404,
 }
