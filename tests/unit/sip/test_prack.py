@@ -72,6 +72,17 @@ def test_the_answer_waits_for_the_prack() -> None:
     assert not network.b._core.legs
 
 
+@pytest.mark.parametrize("early", [ANSWER, b""])
+def test_a_description_that_came_early_need_not_come_again(early: bytes) -> None:
+    """RFC 3261 §13.2.1: after an answer in a 183 the 2xx may have none; who hears of it has it."""
+    network = Network()
+    _, called = ringing(network, early)
+    network.run(0.5)
+    network.b.answer(called, b"", network.now)
+    network.run()
+    assert [e.body for e in network.of("a", Answered)] == [early]
+
+
 def test_a_hang_up_waits_with_the_answer() -> None:
     """The called side answers and hangs up before the PRACK: BYE after 200 and ACK."""
     network = Network(lose(first=2, of=b"PRACK"))

@@ -177,6 +177,7 @@ class ClientLeg(Leg):
             sequence = self._early.sequence_of(response)
             if sequence is not None and not self._acknowledge_early(early, response, sequence, now):
                 return
+            self._early.describe(response)
             ringing = Ringing(
                 self.id, response.status, response.reason, response.body, response.headers
             )
@@ -207,7 +208,7 @@ class ClientLeg(Leg):
     def _take(self, dialog: Dialog, response: Response, now: float) -> None:
         self._dialog = dialog
         self.next_timer = None
-        self._early = EarlyDialogs()
+        body, self._early = self._early.description_of(response), EarlyDialogs()
         self._described = self._invite.body
         self._takes_update = "UPDATE" in response.headers.values("Allow")
         self._session.take(response, now)
@@ -220,7 +221,7 @@ class ClientLeg(Leg):
         if self._is_cancelled:
             super().bye(now)  # the 2xx crossed our CANCEL: the far side thinks that it talks
         else:
-            self._core.events.append(Answered(self.id, response.body, response.headers))
+            self._core.events.append(Answered(self.id, body, response.headers))
 
     def _refuse_fork(self, dialog: Dialog, now: float) -> None:
         """§13.2.2.4: another branch answered too; it is acknowledged and hung up, once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onrecord.sip.capabilities import SDP_TYPE
 from onrecord.sip.dialog import Dialog
 from onrecord.sip.message import Response
 from onrecord.sip.reliable import OPTION_TAG
@@ -15,6 +16,7 @@ MAX_FORKS = 16
 class _Early:
     dialog: Dialog
     last_sequence: int | None = None
+    description: bytes = b""
 
 
 class EarlyDialogs:
@@ -38,6 +40,17 @@ class EarlyDialogs:
             dialog.local_cseq = max(dialog.local_cseq, found.dialog.local_cseq)
             dialog.remote_cseq = found.dialog.remote_cseq
         return dialog
+
+    def describe(self, response: Response) -> None:
+        """Keep the description of a provisional response: the answer may come without one."""
+        found = self._early.get(response.to.tag)
+        if found is not None and response.body and response.content_type == SDP_TYPE:
+            found.description = response.body
+
+    def description_of(self, response: Response) -> bytes:
+        """What the far side of a 2xx says of its media, there or earlier (RFC 3261 §13.2.1)."""
+        found = self._early.get(response.to.tag)
+        return response.body or (found.description if found is not None else b"")
 
     def sequence_of(self, response: Response) -> int | None:
         """The RSeq of a reliable response that is to be acknowledged; None for any other kind."""
