@@ -415,6 +415,15 @@ def test_calls_without_recording_ask_nobody(number: str, kind: str) -> None:
     assert do.CloseMedia not in driver.kinds()
 
 
+def test_the_line_that_we_relay_need_not_be_the_first() -> None:
+    """Two audio lines, wideband in the first: the second is taken, in its place."""
+    wideband = b"m=audio 4100 RTP/AVP 98\r\na=rtpmap:98 opus/48000/2\r\n"
+    driver = Driver(body=OFFER.replace(b"m=audio", wideband + b"m=audio", 1))
+    driver.feed(OPENED, on.AgentAnswered(ANSWER), on.MediaUpdated())
+    answer = next(effect for effect in driver.done if isinstance(effect, do.Answer))
+    assert [line.port for line in sdp.parse(answer.body).media] == [0, 20000]
+
+
 @pytest.mark.parametrize(
     ("offered", "answered", "told"),
     [

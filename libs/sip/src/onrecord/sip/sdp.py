@@ -13,6 +13,8 @@ from onrecord.sip.errors import SipError
 from onrecord.sip.uri import parse_port
 
 MAX_LINES = 1_000
+VOICE = ("PCMU", "PCMA")
+"""The codecs of RFC 3551 that every telephone has, and that we relay and record."""
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _STATIC = {
     "0": ("PCMU", 8000), "3": ("GSM", 8000), "4": ("G723", 8000), "8": ("PCMA", 8000),
@@ -65,11 +67,14 @@ class SessionDescription:
 
     @property
     def audio_index(self) -> int:
-        """The place of the first usable audio line; raise `SdpError` where there is none."""
-        for index, media in enumerate(self.media):
-            if media.is_plain_audio and media.address:
-                return index
-        raise SdpError("no_audio", "no plain RTP audio line with an address")
+        """The place of the first usable audio line, one in `VOICE` before any other.
+
+        Raises `SdpError` where there is none.
+        """
+        usable = [i for i, m in enumerate(self.media) if m.is_plain_audio and m.address]
+        if not usable:
+            raise SdpError("no_audio", "no plain RTP audio line with an address")
+        return next((i for i in usable if usable_codecs(self.media[i], VOICE)), usable[0])
 
     @property
     def audio(self) -> Media:

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from onrecord.sip import sdp
-from onrecord.sip.sdp import Codec, Media, SdpError, SessionDescription
+from onrecord.sip.sdp import VOICE, Codec, Media, SdpError, SessionDescription
 
-VOICE = ("PCMU", "PCMA")
 _KEPT = (*VOICE, "telephone-event")
 _CLOCK_RATE = 8000
 _NOWHERE = ("0.0.0.0", "::")
