@@ -390,3 +390,18 @@ def test_a_source_that_began_and_ended_between_two_notices_is_not_kept() -> None
     bench.hear("caller", 13)
     bench.permit("caller")
     assert bench.kept("caller") == [11, 12, 13]
+
+
+def test_a_sender_that_starts_its_numbers_anew_is_kept_and_heard() -> None:
+    """Its numbers fall below the notice's end, its timestamps go on: nothing of it is late."""
+    bench = Bench()
+    bench.hear("agent", 1)
+    for number in range(490, 501):
+        bench.hear("caller", number)
+    bench.play("caller")
+    bench.play("agent")
+    again = [65536 + number for number in range(3)]
+    heard = [bench.hear("caller", number) for number in [501, *again]]
+    bench.permit("caller", "agent")
+    assert None not in heard
+    assert bench.kept("caller") == [501, *again]

@@ -11,23 +11,31 @@ from onrecord.rtp.sequence import MAX_MISORDER, DuplicateWindow, SequenceTracker
 )
 def test_numbers_are_the_sent_ones(first: int, steps: list[tuple[int, int]]) -> None:
     """Over any wraps and jumps, packets in order and late get the number they were sent with."""
-    tracker, sent = SequenceTracker(first), first
+    tracker, sent = SequenceTracker(first, first * 160), first
     for ahead, late in steps:
         sent += ahead
-        assert tracker.extend(sent % 65536) == sent
+        assert tracker.extend(sent % 65536, sent * 160 % 2**32) == sent
         expected = sent - late if sent >= late else None
-        assert tracker.extend((sent - late) % 65536) == expected
+        assert tracker.extend((sent - late) % 65536, (sent - late) * 160 % 2**32) == expected
 
 
 def test_restarted_sender_goes_on_upwards() -> None:
     """A sender that starts anew far back under the same SSRC is taken as one cycle higher."""
-    tracker = SequenceTracker(40000)
-    assert [tracker.extend(number) for number in (40001, 5, 6)] == [40001, 65541, 65542]
+    tracker = SequenceTracker(40000, 0)
+    assert [tracker.extend(number, 0) for number in (40001, 5, 6)] == [40001, 65541, 65542]
+
+
+def test_a_small_step_back_whose_timestamp_goes_on_is_a_sender_that_started_anew() -> None:
+    """A packet that is only late was sampled before the latest one; one of a key has its time."""
+    tracker = SequenceTracker(500, 2**32 - 160)
+    assert tracker.extend(499, 2**32 - 320) == 499
+    assert tracker.extend(498, 2**32 - 160) == 498
+    assert [tracker.extend(n, n * 160) for n in (5, 6, 4)] == [65541, 65542, 65540]
 
 
 def test_packet_before_the_first_across_the_wrap_has_no_number() -> None:
     """What was sent before the first packet, before the wrap, would be negative."""
-    assert SequenceTracker(2).extend(65535) is None
+    assert SequenceTracker(2, 480).extend(65535, 0) is None
 
 
 @given(st.lists(st.integers(0, 70_000), max_size=60), st.integers(0, MAX_MISORDER))

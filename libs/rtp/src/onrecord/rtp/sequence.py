@@ -4,7 +4,8 @@ Two things differ from the appendix, because a recorder keeps what arrived and d
 estimate loss. There is no probation: the first packet counts. And a jump (beyond `MAX_MISORDER`
 backwards, any distance forwards) is taken at once as the source going on from there, one cycle
 higher if need be, instead of discarding the packet and waiting for a second one; numbers therefore
-never fall because a sender started anew.
+never fall because a sender started anew. So is a smaller step back whose timestamp goes on: what is
+late was sampled earlier.
 """
 
 from array import array
@@ -14,6 +15,7 @@ from typing import Final
 # sent.
 MAX_MISORDER: Final = 1000
 _CYCLE = 1 << 16
+_TIMESTAMPS = 1 << 32
 # As many numbers as `SequenceTracker` can give again: a power of two above `MAX_MISORDER`.
 _WINDOW = 1024
 _NEVER = (1 << 64) - 1
@@ -22,11 +24,12 @@ _NEVER = (1 << 64) - 1
 class SequenceTracker:
     """Follows one SSRC. Numbers start in cycle 0 with the first packet's own sequence number."""
 
-    def __init__(self, first: int) -> None:
-        """Begin at the sequence number (16 bits) of the first packet."""
+    def __init__(self, first: int, timestamp: int) -> None:
+        """Begin at the sequence number (16 bits) and timestamp (32) of the first packet."""
         self.highest = first
+        self._timestamp = timestamp
 
-    def extend(self, sequence: int) -> int | None:
+    def extend(self, sequence: int, timestamp: int) -> int | None:
         """Give the extended number of a packet, in time order or late.
 
         None where there is none: a packet sent before the first one we saw, on the far side of its
@@ -34,10 +37,11 @@ class SequenceTracker:
         """
         ahead = (sequence - self.highest) % _CYCLE
         behind = _CYCLE - ahead
-        if behind <= MAX_MISORDER:
+        is_earlier = (self._timestamp - timestamp) % _TIMESTAMPS < _TIMESTAMPS // 2
+        if behind <= MAX_MISORDER and is_earlier:
             extended = self.highest - behind
             return extended if extended >= 0 else None
-        self.highest += ahead
+        self.highest, self._timestamp = self.highest + ahead, timestamp
         return self.highest
 
 

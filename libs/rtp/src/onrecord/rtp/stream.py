@@ -79,13 +79,13 @@ class OutboundStream:
         if source is None or starts:
             source = self._relayed = _Relayed(
                 packet.ssrc,
-                SequenceTracker(packet.sequence),
+                SequenceTracker(packet.sequence, packet.timestamp),
                 self._next - packet.sequence,
                 (self._continued(now) - packet.timestamp) % _TIMESTAMPS,
                 self._next,
             )
             self._samples = 0
-        extended = source.tracker.extend(packet.sequence)
+        extended = source.tracker.extend(packet.sequence, packet.timestamp)
         if extended is None or extended + source.sequence_shift < source.floor:
             return None
         timestamp = (packet.timestamp + source.timestamp_shift) % _TIMESTAMPS

@@ -96,9 +96,10 @@ class Flow:
             if len(self.trackers) == MAX_SOURCES:
                 oldest = next(iter(self.trackers))
                 del self.trackers[oldest], self.windows[oldest]
-            tracker = self.trackers[packet.ssrc] = SequenceTracker(packet.sequence)
+            tracker = SequenceTracker(packet.sequence, packet.timestamp)
+            self.trackers[packet.ssrc] = tracker
             self.windows[packet.ssrc] = DuplicateWindow()
-        extended = tracker.extend(packet.sequence)
+        extended = tracker.extend(packet.sequence, packet.timestamp)
         if extended is None:
             return None
         if not self.windows[packet.ssrc].is_new(extended, packet.timestamp):
