@@ -125,9 +125,8 @@ def append(path: Path, lines: list[Json]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
+    with os.fdopen(descriptor, "ab") as file:
         # A line that a crash cut short must not swallow the next one.
-        os.write(descriptor, b"\n" + text.encode())
+        file.write(b"\n" + text.encode())
+        file.flush()
         os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
