@@ -373,8 +373,8 @@ async def test_connections_are_bounded() -> None:
         streams = [await connected(made.local) for _ in range(3)]
         await made.until(lambda: made.sockets.counts["too_many_connections"] == 1)
         assert await is_closed(streams[2][0])
-        for reader, writer in streams[:2]:
-            writer.write(options())
+        for n, (reader, writer) in enumerate(streams[:2]):
+            writer.write(options(n))
             assert await status(reader) == b"SIP/2.0 200 OK"
         for _, writer in streams:
             writer.close()
