@@ -64,6 +64,28 @@ class Running:
         self.endpoint = endpoint
         self.local = local
         self.events = events
+        self._clients: list[asyncio.StreamWriter] = []
+
+    async def connect(
+        self, context: ssl.SSLContext | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the address under test."""
+        reader, writer = await asyncio.open_connection(
+            self.local.host,
+            self.local.port,
+            ssl=context,
+            server_hostname="localhost" if context is not None else None,
+        )
+        self._clients.append(writer)
+        return reader, writer
+
+    async def close(self) -> None:
+        """Close both sides."""
+        self.sockets.close()
+        for writer in self._clients:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     def invite(self, hop: Hop, body: bytes = b"") -> None:
         """Call somebody."""
@@ -103,7 +125,7 @@ async def running(
     try:
         yield made
     finally:
-        sockets.close()
+        await made.close()
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
 
@@ -142,14 +164,6 @@ async def datagram_peer(local: Hop) -> AsyncIterator[Peer]:
     )
     yield made
     transport.close()
-
-
-async def connected(
-    local: Hop, context: ssl.SSLContext | None = None
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to the address under test."""
-    name = "localhost" if context is not None else None
-    return await asyncio.open_connection(local.host, local.port, ssl=context, server_hostname=name)
 
 
 async def status(reader: asyncio.StreamReader) -> bytes:
@@ -198,7 +212,7 @@ async def test_a_listener_that_closes_is_opened_again() -> None:
         server.close()
         assert not made.sockets.is_open
         await made.until(lambda: made.sockets.is_open)
-        reader, writer = await connected(made.local)
+        reader, writer = await made.connect()
         writer.write(options())
         assert await status(reader) == b"SIP/2.0 200 OK"
         writer.close()
@@ -212,7 +226,7 @@ async def test_strangers_are_not_heard() -> None:
         await made.until(lambda: made.sockets.counts["foreign_source"] == 1)
         assert peer.answers.empty()
     async with running(guard=stranger) as made:
-        reader, writer = await connected(made.local)
+        reader, writer = await made.connect()
         writer.write(options())
         assert await is_closed(reader)
         assert made.sockets.counts["foreign_source"] == 1
@@ -224,7 +238,7 @@ async def test_strangers_are_not_heard() -> None:
 async def test_requests_on_a_stream_are_answered_on_it(host: str) -> None:
     """However they are cut, over both IP versions, a ping between them (RFC 5626 §3.5.1)."""
     async with running(host=host) as made:
-        reader, writer = await connected(made.local)
+        reader, writer = await made.connect()
         for piece in (options(1)[:40], options(1)[40:] + b"\r\n\r\n" + options(2)[:9]):
             writer.write(piece)
             await writer.drain()
@@ -267,7 +281,7 @@ async def test_a_tls_peer_without_the_right_certificate_is_cut_off(
     mine = security(certificates)
     async with running("tls", guard=guard, security=mine) as made:
         with contextlib.suppress(ConnectionError, ssl.SSLError):
-            reader, writer = await connected(made.local, context)
+            reader, writer = await made.connect(context)
             writer.write(options())
             await is_closed(reader)
             writer.close()
@@ -327,7 +341,7 @@ async def test_a_response_finds_its_way_when_the_connection_is_gone() -> None:
         .replace(b"Content-Length", b"Contact: <sip:a@127.0.0.1>\r\nContent-Length")
     )
     async with running() as made, server:
-        reader, writer = await connected(made.local)
+        reader, writer = await made.connect()
         writer.write(invite)
         assert await status(reader) == b"SIP/2.0 100 Trying"
         writer.close()
@@ -350,7 +364,7 @@ async def test_a_stream_that_keeps_us_waiting_is_cut_off(sent: bytes, reason: st
     """A message that does not end, one that does not begin, and what is no SIP."""
     limits = StreamLimits(to_finish=0.2, to_begin=1.2)
     async with running(limits=limits) as made:
-        reader, writer = await connected(made.local)
+        reader, writer = await made.connect()
         writer.write(sent)
         assert await is_closed(reader)
         assert made.sockets.counts[reason] == 1
@@ -370,7 +384,7 @@ async def test_an_idle_connection_is_closed_and_opened_again_when_needed() -> No
 async def test_connections_are_bounded() -> None:
     """One source more than its share is refused; those that are there go on."""
     async with running(limits=StreamLimits(per_source=2)) as made:
-        streams = [await connected(made.local) for _ in range(3)]
+        streams = [await made.connect() for _ in range(3)]
         await made.until(lambda: made.sockets.counts["too_many_connections"] == 1)
         assert await is_closed(streams[2][0])
         for n, (reader, writer) in enumerate(streams[:2]):
@@ -384,7 +398,7 @@ async def test_handshakes_that_go_on_are_bounded(certificates: SipCertificates) 
     """Strangers who begin a handshake and do not end it are few, and soon cut off."""
     limits = StreamLimits(half_open=2, to_open=1.2)
     async with running("tls", security=security(certificates), limits=limits) as made:
-        streams = [await connected(made.local) for _ in range(3)]
+        streams = [await made.connect() for _ in range(3)]
         await made.until(lambda: made.sockets.counts["too_many_connections"] == 1)
         for reader, writer in streams:
             assert await is_closed(reader)
@@ -395,7 +409,7 @@ async def test_handshakes_that_go_on_are_bounded(certificates: SipCertificates) 
 async def test_a_slow_reader_is_dropped() -> None:
     """A far side that asks and does not read the answers is cut off, and what waits is bounded."""
     async with running(limits=StreamLimits(unsent=10_000)) as made:
-        _, writer = await connected(made.local)
+        _, writer = await made.connect()
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         with contextlib.suppress(ConnectionError):
             for n in range(100_000):
@@ -405,7 +419,7 @@ async def test_a_slow_reader_is_dropped() -> None:
                     break
         assert made.sockets.counts["slow_reader"]
         writer.close()
-        reader, writer = await connected(made.local)
+        reader, writer = await made.connect()
         writer.write(options(100_001))
         assert await status(reader) == b"SIP/2.0 200 OK"
         writer.close()
@@ -415,7 +429,7 @@ async def test_what_a_source_brings_too_much_of_is_shed_unread() -> None:
     """503 from in front of the parser; a call to 112 is taken all the same."""
     admission = Admission(1.0, lambda uri: uri.number == "112")
     async with running(admission=admission) as made:
-        reader, writer = await connected(made.local)
+        reader, writer = await made.connect()
         writer.write(options(1) + options(2))
         assert await status(reader) == b"SIP/2.0 200 OK"
         assert await status(reader) == b"SIP/2.0 503 Service Unavailable"
