@@ -64,9 +64,14 @@ class Script:
         parts = multipart.read(self.invite.headers, self.invite.body)
         return next(one.body for one in parts if one.media_type == offer.SDP_TYPE).decode()
 
-    def with_direction(self, direction: str) -> str:
-        """The same description with every line in this direction, as a next version."""
-        text = re.sub(r"a=(sendonly|inactive|sendrecv)", f"a={direction}", self.description())
+    def with_direction(self, direction: str, first_line: int = 0) -> str:
+        """The description with the lines from this one on in this direction, as a next version."""
+        session, *lines = re.split(r"(?m)^(?=m=)", self.description())
+        for number in range(first_line, len(lines)):
+            lines[number] = re.sub(
+                r"a=(sendonly|inactive|sendrecv)", f"a={direction}", lines[number]
+            )
+        text = "".join([session, *lines])
         return re.sub(
             r"(?m)^(o=\S+ \S+) (\d+)", lambda found: f"{found[1]} {int(found[2]) + 1}", text
         )

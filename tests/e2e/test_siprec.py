@@ -181,6 +181,43 @@ async def test_the_story_of_a_call(claiming: RunningStack, tmp_path: Path) -> No
     assert legs == {"stream-0", "stream-1"}
 
 
+async def test_a_line_that_the_client_stops_is_kept_no_longer(
+    claiming: RunningStack, tmp_path: Path
+) -> None:
+    """One line inactive: what is sent there all the same is not kept, the other goes on."""
+    async with (
+        laboratory(claiming, port=0) as lab,
+        recording_client("opensips", tmp_path) as client,
+    ):
+        head = await lab.head()
+        one = client.script.with_direction("inactive", first_line=1)
+        client.script.then("wait", seconds=2.5)
+        client.script.then("INVITE", body=one, content_type="application/sdp")
+        client.script.then("wait", seconds=2.5).then("BYE")
+        await client.place(claiming.sip)
+        await client.talk(10)
+        call = await lab.id_of_call_after(head)
+        for party in ("caller", "agent"):
+            await attach(claiming, party, call_id=call)
+        await lab.event(call, "recording.started")
+        await client.talk(20)
+        await lab.event(call, "recording.resumed")
+        stopped = [len(sender.sent) for sender in client.senders]
+        await client.talk(20, number=1)
+        await client.over()
+        seen = await recorded(lab, call, client, verdict="partly_recorded")
+    late = [
+        {frame.sequence for frame in sender.sent[count:]}
+        & {frame.sequence % 65536 for frame in seen.frames(f"stream-{number}")}
+        for number, (sender, count) in enumerate(zip(client.senders, stopped, strict=True))
+    ]
+    assert [bool(kept) for kept in late] == [True, False]
+    assert all(
+        len(sender.sent) > count for sender, count in zip(client.senders, stopped, strict=True)
+    )
+    assert seen.only("call.verdict").fields["causes"] == ["stream_stopped"]
+
+
 async def test_a_session_of_no_seconds(claiming: RunningStack, tmp_path: Path) -> None:
     """BYE right after the answer is as normal as any end."""
     async with (

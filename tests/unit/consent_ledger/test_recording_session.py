@@ -27,10 +27,16 @@ def session(*more: Event) -> list[Event]:
             *more]  # fmt: skip
 
 
-def described(*legs: str, number: str = "0") -> list[Event]:
-    """The fact that the session has these streams."""
+def described(*legs: str, number: str = "0", paused: str = "") -> list[Event]:
+    """The fact that the session has these streams, and that the client stopped one of them."""
     streams = [
-        {"leg": leg, "label": leg, "codec": "PCMU", "direction": "recvonly"}
+        {
+            "leg": leg,
+            "label": leg,
+            "codec": "PCMU",
+            "direction": "recvonly",
+            "is_paused": leg == paused,
+        }
         for leg in legs or STREAMS
     ]
     return [fact("c1", "session.described", {"streams": streams}, number)]
@@ -83,6 +89,15 @@ def test_a_claim_counts_from_where_the_streams_stood() -> None:
     assert first_kept(answer(session(*claims))) == {"stream-0": 16, "stream-1": 25}
 
 
+@pytest.mark.parametrize(
+    "later", [described("stream-1", number="1"), described(number="1", paused="stream-0")]
+)
+def test_a_stream_that_the_client_has_stopped_is_not_permitted(later: list[Event]) -> None:
+    """Taken away or paused: what is sent there all the same is not to be kept."""
+    issued = answer(session(stated("caller"), stated("agent"), *later))
+    assert first_kept(issued) == {"stream-1": None}
+
+
 def test_one_party_told_in_writing_does_not_move_the_others_claim() -> None:
     """The later of the two moments decides, whichever kind of notice the other is."""
     issued = answer(session(stated("agent"), claimed("caller", ("stream-0", 10))))
@@ -90,8 +105,8 @@ def test_one_party_told_in_writing_does_not_move_the_others_claim() -> None:
 
 
 def test_a_stream_that_was_added_is_in_the_next_permit() -> None:
-    """An offer with one line more than before: what was described last is added to the legs."""
-    added = described("stream-2", number="1")
+    """An offer with one line more than before: what was described last are the legs."""
+    added = described(*STREAMS, "stream-2", number="1")
     issued = answer(session(stated("caller"), stated("agent"), *added))
     assert first_kept(issued) == dict.fromkeys((*STREAMS, "stream-2"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -152,6 +153,28 @@ def test_the_client_pauses_and_goes_on(gate: SessionGate) -> None:
     driver.happen(on.PermitGranted("grant"))
     driver.happen(on.GateOpened())
     assert driver.session.phase is Phase.RECORDING
+
+
+@pytest.mark.parametrize("change", [{"direction": "inactive"}, {"port": 0}])
+def test_one_line_that_stops_is_kept_no_longer(change: dict[str, Any]) -> None:
+    """Whatever the client goes on sending there: the next permit names the other line alone."""
+    driver = Driver().recording()
+    first, second = driver.offered().media
+    stopped = replace(second, media=replace(second.media, **change))
+    made = driver.redescribed(RecordingOffer((first, stopped), "absent"))
+    assert [e.cause for e in made if isinstance(e, do.PauseMedia)] == ["stream_stopped"]
+    assert [e.number for e in made if isinstance(e, do.RequestPermit)] == [1]
+    latest: Any = driver.facts("session.described")[-1]["streams"]
+    assert [stream["leg"] for stream in latest if not stream["is_paused"]] == ["stream-0"]
+    driver.happen(on.PermitGranted("grant"))
+    driver.happen(on.GateOpened())
+    made = driver.redescribed(driver.offered())
+    if change.get("port") == 0:  # the recorder is told of it anew, which the answer waits for
+        made += driver.opened()
+    assert [e.cause for e in made if isinstance(e, do.PauseMedia)] == ["stream_added"]
+    assert [e.number for e in made if isinstance(e, do.RequestPermit)] == [2]
+    latest = driver.facts("session.described")[-1]["streams"]
+    assert [stream["is_paused"] for stream in latest] == [False, False]
 
 
 def test_a_participants_wish_in_the_offer_is_heeded() -> None:

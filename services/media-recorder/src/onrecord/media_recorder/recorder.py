@@ -238,11 +238,8 @@ class Recorder:
 
     def played(self, call: str, notice: str, leg: str) -> asyncio.Future[Json]:
         """Give what will hold the report of a prompt that is being played."""
-        place = (call, notice, leg)
-        waiting = self._plays.get(place)
-        if waiting is None:
-            waiting = self._plays[place] = asyncio.get_running_loop().create_future()
-        return waiting
+        new: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        return self._plays.setdefault((call, notice, leg), new)
 
     async def _tell_failed(self, call: CallRecording) -> None:
         """Have the mover capture no more of a call, so that no successor goes on with it."""

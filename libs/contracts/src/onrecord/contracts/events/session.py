@@ -24,12 +24,14 @@ class DescribedStream(Fields):
 
     `heard` are places in the sealed `participants`; `confidence` says how that is known: `send` (an
     association that holds), `past` (the last that held), `order` (by place only), `none`.
+    `is_paused`: the client says that it sends nothing there, so that no permit covers it.
     """
 
     leg: Leg
     label: Brief
     codec: Text
     direction: Literal["recvonly", "inactive"]
+    is_paused: bool = False
     heard: tuple[int, ...] = Field(default=(), max_length=MAX_PARTICIPANTS)
     confidence: Literal["send", "past", "order", "none"] = "none"
 

@@ -41,7 +41,7 @@ class Call:
     `present` are the parties in the call now, `objections` those who said no and did not take it
     back. `notices` are all that were given, `evidence` those that count: they were played to the
     party's own ear, or stated of a recording session, in which we can play nothing; and nobody came
-    in that party's place since. `streams` are the legs that such a session has had. `verdict` is
+    in that party's place since. `streams` are the legs in which the client sends now. `verdict` is
     the latest of `verdict_ids`; `news` says that facts came in after it. Facts may come in any
     order between services; within one service they come in order.
     """
@@ -160,8 +160,8 @@ def _apply_fact(call: Call, fact: Fact) -> Call:  # noqa: C901, PLR0912 — one 
         case events.PolicyDecided():
             return replace(call, decided=fact)
         case events.SessionDescribed():
-            legs = (stream.leg for stream in fact.streams)
-            return replace(call, streams=tuple(dict.fromkeys((*call.streams, *legs))))
+            live = tuple(stream.leg for stream in fact.streams if not stream.is_paused)
+            return replace(call, streams=live)
         case events.CallAnswered():
             parties = frozenset(leg.party for leg in fact.legs)
             return replace(call, answered=True, present=call.present | parties)

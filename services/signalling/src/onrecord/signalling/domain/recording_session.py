@@ -24,7 +24,7 @@ from onrecord.signalling.domain.session_metadata import SessionMetadata
 from onrecord.signalling.domain.session_plan import SessionPlan
 from onrecord.sip.sdp import SdpError
 from onrecord.sip.siprec import description
-from onrecord.sip.siprec.description import Gate
+from onrecord.sip.siprec.description import Gate, RecordedMedia
 from onrecord.sip.siprec.offer import RecordingOffer
 
 _OPERATOR = "operator"
@@ -53,7 +53,7 @@ class RecordingSession:
         self._is_stale = self._is_up = False
         self._agreed: Gate = "open"
         self._owes_offer = self._owes_answer = False
-        self._asked_for: tuple[str, ...] = ()
+        self._asked_for: frozenset[str] = frozenset()
         self._permits_asked = 0
         self._answered_at: float | None = None
         self._effects: list[do.Effect] = []
@@ -172,12 +172,8 @@ class RecordingSession:
         """Take a re-INVITE or UPDATE: with media, with metadata, or with neither."""
         self._offer = offer
         if offer.media:
-            streams, self._owes_answer = self._media.take(offer.media), True
-            self._heed_client()
-            if streams:
-                self._do(do.OpenStreams(streams))
-            else:
-                self._answer_again(now)
+            self._owes_answer = True
+            self._take(offer.media, now)
             return
         self._do(do.Answer("caller", self._describe() if asks_offer else b""))
         if offer.metadata != "absent":
@@ -194,6 +190,10 @@ class RecordingSession:
             self._end("not_acceptable", 488, now)
             return
         self._offer = RecordingOffer(lines, "absent")
+        self._take(lines, now)
+
+    def _take(self, lines: tuple[RecordedMedia, ...], now: float) -> None:
+        """Take the client's lines; what the recorder does not know it is asked for first."""
         streams = self._media.take(lines)
         self._heed_client()
         if streams:
@@ -207,7 +207,7 @@ class RecordingSession:
         body = self._describe()
         if is_owed:
             self._do(do.Answer("caller", body))
-        if not set(self._media.legs) <= set(self._asked_for):
+        if not self._media.live <= self._asked_for:
             self._shut("stream_added")
         self._describe_session(now)
 
@@ -216,6 +216,8 @@ class RecordingSession:
         self._pauses = (self._pauses & {_OPERATOR}) | self._media.pauses
         if self._media.pauses:
             self._shut(min(self._media.pauses))
+        elif not self._asked_for <= self._media.live:
+            self._shut("stream_stopped")
 
     def _describe(self) -> bytes:
         """Our description as things stand, to be sent now."""
@@ -280,18 +282,16 @@ class RecordingSession:
                 self._without_permit(outage)
 
     def _in_recording(self, happening: on.Input, now: float) -> None:
-        match happening:
-            case on.PauseAsked(cause, role, actor):
-                self._pauses.add(_OPERATOR)
-                self._shut(cause, role, actor)
+        if isinstance(happening, on.PauseAsked):
+            self._pauses.add(_OPERATOR)
+            self._shut(happening.cause, happening.actor_role, happening.actor)
 
     def _in_paused(self, happening: on.Input, now: float) -> None:
-        match happening:
-            case on.ResumeAsked():
-                self._pauses.discard(_OPERATOR)
-                self._advance()
-                if self.phase is Phase.PAUSED:
-                    self._do(do.ResumeOutcome(self._hindrance))
+        if isinstance(happening, on.ResumeAsked):
+            self._pauses.discard(_OPERATOR)
+            self._advance()
+            if self.phase is Phase.PAUSED:
+                self._do(do.ResumeOutcome(self._hindrance))
 
     @property
     def _hindrance(self) -> str:
@@ -320,7 +320,7 @@ class RecordingSession:
             relied_on = (*(f"{call}:{name}" for name in own), latest, *self.evidence.event_ids)
             self._do(do.RequestPermit(self._permits_asked, relied_on))
             self._permits_asked += 1
-            self._asked_for = self._media.legs
+            self._asked_for = self._media.live
 
     def _shut(self, cause: str, role: str = "system", actor: str = "") -> None:
         """Keep nothing from now on; to go on takes a new permit."""

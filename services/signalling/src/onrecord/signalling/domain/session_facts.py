@@ -85,7 +85,10 @@ def described(
     heard = dict(zip(media.labels, state.resolve(media.labels), strict=True))
     presence, fault = outcome
     fields: dict[str, object] = {
-        "streams": [_stream(leg, line, heard[line.label], places) for leg, line in media.kept],
+        "streams": [
+            _stream(leg, line, heard[line.label], places) | {"is_paused": leg not in media.live}
+            for leg, line in media.kept
+        ],
         "refused_lines": media.refused_lines,
         "metadata": presence,
         "fault": fault or None,
@@ -157,9 +160,9 @@ def _correlation(offer: RecordingOffer, state: RecordingState) -> Iterator[dict[
     for session in state.sessions.values():
         found += [("sip_session_id", value) for value in session.sip_session_ids]
     for kind, value in dict.fromkeys(found):
-        if kind in _HASHED:
-            value = hashlib.sha256(value.encode()).hexdigest()  # noqa: PLW2901
-        yield {"kind": kind, "value": brief(value)}
+        is_hashed = kind in _HASHED
+        shown = hashlib.sha256(value.encode()).hexdigest() if is_hashed else brief(value)
+        yield {"kind": kind, "value": shown}
 
 
 def _is_turned(state: RecordingState, heard: Sequence[tuple[str, ...]]) -> bool:

@@ -75,6 +75,16 @@ class SessionMedia:
         return [(self._legs[n], line) for n, line in enumerate(answered) if line.port]
 
     @property
+    def live(self) -> frozenset[str]:
+        """The legs that we took and in which the client still sends, as its last offer says."""
+        lines = zip(self.lines, self._answer.lines, strict=False)
+        return frozenset(
+            self._legs[number]
+            for number, (theirs, ours) in enumerate(lines)
+            if ours.port and theirs.codecs and not theirs.is_paused
+        )
+
+    @property
     def refused_lines(self) -> int:
         """How many lines of the last offer were refused."""
         return sum(not line.port for line in self._answer.lines)
