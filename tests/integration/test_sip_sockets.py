@@ -26,7 +26,7 @@ from onrecord.standalone.folder import DataFolder
 from processes import until
 
 OPTIONS = (
-    "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/{way} {host};rport;branch=z9hG4bK{n}\r\n"
+    "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/{way} {host}:9;rport;branch=z9hG4bK{n}\r\n"
     "From: <sip:a@{host}>;tag=1\r\nTo: <sip:b@{host}>\r\nCall-ID: c{n}\r\nCSeq: 1 OPTIONS\r\n"
     "Content-Length: 0\r\n\r\n"
 )
@@ -315,6 +315,24 @@ async def test_a_lost_connection_is_a_503_at_once() -> None:
         assert made.sockets.connections == 0
 
 
+async def test_a_stream_that_is_given_up_before_it_opens_is_closed() -> None:
+    """More waits for it than may wait: what the network opens all the same is not left open."""
+    closed = asyncio.Event()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        closed.set()
+
+    server = await asyncio.start_server(hear, LOOPBACK, 0)
+    async with running(limits=StreamLimits(unsent=100)) as made, server:
+        made.invite(Hop("tcp", LOOPBACK, server.sockets[0].getsockname()[1]))
+        await made.until(lambda: bool(made.events))
+        assert made.sockets.counts["slow_reader"] == 1
+        await asyncio.wait_for(closed.wait(), SECONDS)
+
+
 async def test_requests_to_one_peer_share_a_connection() -> None:
     """Many calls, one stream."""
     async with running() as called, running() as caller:
@@ -337,7 +355,7 @@ async def test_a_response_finds_its_way_when_the_connection_is_gone() -> None:
     invite = (
         options()
         .replace(b"OPTIONS", b"INVITE")
-        .replace(b"TCP 127.0.0.1", b"TCP 127.0.0.1:%d" % port)
+        .replace(b"TCP 127.0.0.1:9", b"TCP 127.0.0.1:%d" % port)
         .replace(b"Content-Length", b"Contact: <sip:a@127.0.0.1>\r\nContent-Length")
     )
     async with running() as made, server:

@@ -62,6 +62,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; any kind, because uvloop's is its own class."""
         self._transport = transport  # type: ignore[assignment]
+        if self._is_over:  # given up while the network still connected
+            transport.close()
+            return
         if not self.is_ours:
             peer = transport.get_extra_info("peername") or ("", 0)
             self.hop = replace(self.hop, host=peer[0], port=peer[1])
