@@ -31,12 +31,6 @@ _COMPACT = {
 # Under their own spelling too: nearly every header comes in it, and is then found by one look-up.
 _CANONICAL = {name.lower(): name for name in _KNOWN} | _COMPACT | {name: name for name in _KNOWN}
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
-# What nearly every From, To and Contact looks like: a name without escapes, or none, a URI in
-# brackets, parameters without quotes. One match in C takes a fifth of the general reading.
-_PLAIN_ADDRESS = re.compile(
-    r'(?:"([^"\\]*)" *|([A-Za-z0-9\-.!%*_+`\'~]+(?: [A-Za-z0-9\-.!%*_+`\'~]+)*) *)?'
-    r'<([^<>"]+)>((?:;[^;"<>]*)*)\Z'
-)
 
 
 def canonical(name: str) -> str:
@@ -171,13 +165,7 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Read one name-addr or addr-spec; quotes are honoured, so a name cannot pose as a URI."""
-        plain = _PLAIN_ADDRESS.match(text)
-        if plain:
-            display, bare, uri_text, tail = plain.groups()
-            display = display or bare or ""
-            parameters = split_parameters(tail)[1] if tail else {}
-        else:
-            display, uri_text, parameters = _split_address(text.strip())
+        display, uri_text, parameters = _split_address(text.strip())
         return cls(SipUri.parse(uri_text.strip()), display, tuple(parameters.items()))
 
     @property

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Generic, Self, TypeVar, overload
+from functools import cached_property
 
 from onrecord.sip.errors import SipError
 from onrecord.sip.headers import Address, CSeq, Headers, Via, canonical, is_token
@@ -39,32 +38,6 @@ _REASONS = {
 }  # fmt: skip
 
 
-T = TypeVar("T")
-
-
-class _Lazy(Generic[T]):
-    """An attribute that is read from the headers on first use and kept in the instance.
-
-    Python 3.11's `functools.cached_property` takes a lock each time: a third of parsing.
-    """
-
-    def __init__(self, read: Callable[[Any], T]) -> None:
-        self._read = read
-        self._name = read.__name__
-        self.__doc__ = read.__doc__
-
-    @overload
-    def __get__(self, message: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, message: object, owner: type) -> T: ...
-    def __get__(self, message: object | None, owner: type) -> Self | T:
-        if message is None:
-            return self
-        value = self._read(message)
-        message.__dict__[self._name] = value  # found there next time, before this descriptor
-        return value
-
-
 def reason_phrase(status: int) -> str:
     """Return the RFC's words for a status, or a neutral one for a status without a name here."""
     return _REASONS.get(status, "Unknown")
@@ -76,22 +49,22 @@ class _Message:
     headers: Headers
     body: bytes
 
-    @_Lazy
+    @cached_property
     def via(self) -> Via:
         """The topmost Via."""
         return Via.parse(self._list_head("Via"))
 
-    @_Lazy
+    @cached_property
     def from_(self) -> Address:
         """The From header."""
         return Address.parse(self._one("From"))
 
-    @_Lazy
+    @cached_property
     def to(self) -> Address:
         """The To header."""
         return Address.parse(self._one("To"))
 
-    @_Lazy
+    @cached_property
     def cseq(self) -> CSeq:
         """The CSeq header."""
         return CSeq.parse(self._one("CSeq"))
@@ -101,7 +74,7 @@ class _Message:
         """The Call-ID header."""
         return self._one("Call-ID")
 
-    @_Lazy
+    @cached_property
     def contact(self) -> Address | None:
         """The first Contact, None where there is none or it is `*`."""
         values = self.headers.values("Contact")
@@ -116,7 +89,7 @@ class _Message:
                 found.append(Via.parse(value).branch)
         return found
 
-    @_Lazy
+    @cached_property
     def record_routes(self) -> tuple[Address, ...]:
         """Every Record-Route value, top first."""
         return tuple(map(Address.parse, self.headers.values("Record-Route")))

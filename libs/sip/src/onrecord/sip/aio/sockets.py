@@ -19,7 +19,7 @@ from onrecord.sip.hop import Hop
 
 TIMER_STEP = 0.02
 """Seconds: what is due within one step is done in one go, at its end. Each call leaves four
-transactions that expire by themselves; to wake up for each took more CPU than to answer a BYE."""
+transactions that expire by themselves, and would wake the process four times."""
 REOPEN_SECONDS = 0.2
 SWEEP_SECONDS = 1.0
 
