@@ -21,22 +21,7 @@ from onrecord.media_recorder.operations import Leg
 from onrecord.media_recorder.recorder import BATCH
 from onrecord.media_recorder.subscriptions import subscriptions
 from onrecord.platform.errors import InvalidInput, Refused, Unavailable
-from unit.media_recorder.world import ADDRESSES, CALL, CODEC, World
-
-
-async def told(folder: Path) -> World:
-    """A call whose parties were told and talk on."""
-    world = World(folder)
-    await world.open()
-    world.notices()
-    world.hear(3)
-    return world
-
-
-async def settled() -> None:
-    """Let everything go on that waits for nothing but its turn."""
-    for _ in range(8):
-        await asyncio.sleep(0)
+from unit.media_recorder.world import ADDRESSES, CALL, CODEC, World, settled, told
 
 
 def frame(world: World, sequence: int = 1) -> Record:

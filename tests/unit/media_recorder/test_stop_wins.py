@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onrecord.media_recorder.domain.gate import State
 from onrecord.media_recorder.listing import Actor
 from onrecord.platform.errors import Refused, Unavailable
-from unit.media_recorder.world import CALL, World
+from unit.media_recorder.world import CALL, World, settled, told
 
 OBJECTION = Actor("objection", "system")
 PAUSE = Actor("card_data", "agent")
@@ -29,21 +29,6 @@ def started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
             await work
 
     return asyncio.create_task(request())
-
-
-async def settled() -> None:
-    """Let everything go on that waits for nothing but its turn."""
-    for _ in range(8):
-        await asyncio.sleep(0)
-
-
-async def told(folder: Path) -> World:
-    """A call whose parties were told and talk on."""
-    world = World(folder)
-    await world.open()
-    world.notices()
-    world.hear(3)
-    return world
 
 
 def tag(world: World) -> dict[str, Any]:

@@ -197,3 +197,18 @@ class World:
         frames = unit.decrypt(hashlib.sha256(bytes([number])).digest())
         self.kept.setdefault(name.leg, []).extend(frame.sequence for frame in frames)
         path.unlink()
+
+
+async def told(folder: Path) -> World:
+    """A call whose parties were told and talk on."""
+    world = World(folder)
+    await world.open()
+    world.notices()
+    world.hear(3)
+    return world
+
+
+async def settled() -> None:
+    """Let everything go on that waits for nothing but its turn."""
+    for _ in range(8):
+        await asyncio.sleep(0)
