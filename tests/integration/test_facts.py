@@ -31,11 +31,15 @@ class Door(rpc.LedgerServicer):
         self.ids: list[str] = []
         self.refuse: set[str] = set()
         self.lose_replies = 0
+        self.broken: grpc.StatusCode | None = None
 
     async def Append(  # noqa: N802  # the name is the door's
         self, request: pb.AppendRequest, context: grpc.aio.ServicerContext
     ) -> pb.AppendResponse:
         """Commit whole requests; an id that is there already is not added again."""
+        if self.broken is not None:
+            broken, self.broken = self.broken, None
+            await context.abort(broken, "broken by the test")
         if any(event.event_id in self.refuse for event in request.events):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "refused by the test")
         self.ids += [e.event_id for e in request.events if e.event_id not in self.ids]
@@ -121,6 +125,27 @@ async def test_a_refused_fact_does_not_hold_up_the_others(
     assert ledger.ids == [fact(n).event_id for n in (0, 1, 3, 4, 5)]
     assert writer.refused == 1
     assert [n for n in range(6) if writer.was_refused(fact(n).event_id)] == [2]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNIMPLEMENTED,
+    ],
+)
+async def test_a_fact_is_given_up_for_its_own_sake_only(
+    door: tuple[Door, str], writer_of: Callable[[str], FactWriter], status: grpc.StatusCode
+) -> None:
+    """A wrong certificate or a fault of the ledger's says nothing about the fact: it waits."""
+    ledger, address = door
+    ledger.broken = status
+    writer = writer_of(address)
+    writer.record(fact(0))
+    await writer.drained("c1", 10)
+    assert (ledger.ids, writer.refused) == ([fact(0).event_id], 0)
 
 
 async def test_a_fact_that_is_taken_after_all_is_not_refused(

@@ -27,6 +27,9 @@ log = get_logger()
 BATCH = 50
 APPEND_TIMEOUT = 5.0
 SYNC_SECONDS = 0.2
+REFUSALS = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION})
+"""Statuses that are about the fact itself. Any other is about who asks or who answers, such as a
+wrong certificate or a fault of the ledger's: the facts wait until it is mended."""
 MAX_REFUSED = 1000
 """Refused facts that are remembered by name; whoever asks does so as soon as they are drained."""
 
@@ -71,8 +74,8 @@ class FactWriter:
     """Journals facts at once and brings them to the ledger in the order written.
 
     Call set-up never waits for the ledger; whoever needs a call's facts committed awaits `drained`.
-    A fact that the ledger refuses for good is logged as an error, counted and given up: it would
-    hold up all that follow. Whoever is to act on a fact being in the log asks `was_refused`.
+    A fact that the ledger refuses for its own sake is logged as an error, counted and given up: it
+    would hold up all that follow. Whoever is to act on a fact being in the log asks `was_refused`.
     """
 
     def __init__(self, journal: Journal, ledger: rpc.LedgerAsyncStub) -> None:
@@ -142,7 +145,9 @@ class FactWriter:
                 request = pb.AppendRequest(events=[to_wire(event) for _, event in batch])
                 await self._ledger.Append(request, timeout=APPEND_TIMEOUT)
             except grpc.aio.AioRpcError as error:
-                if error.code() in RETRYABLE:
+                if error.code() not in REFUSALS:
+                    if error.code() not in RETRYABLE:
+                        log.error("facts wait", why=error.code().name, waiting=len(self))
                     return False
                 if len(batch) > 1:
                     # One of them is refused: singly, the others do not suffer for it.
